@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from nightloop.tasks.gate.decide import Decision, decide
+from nightloop.tasks.data.vocabulary import vocabulary_from_bytes
+from nightloop.tasks.gate.decide import decide
 from nightloop.tasks.gate.evidence import Evidence
-from nightloop.tasks.gate.policy import reference_label, with_failures, with_pin
+from nightloop.tasks.gate.policy import reference_label, serves_older_weights, with_failures, with_pin
 from nightloop.tasks.lake.periods import period as period_at
 from nightloop.tasks.modules.checkpoint import from_bytes
 from nightloop.tasks.objects import blobs
@@ -16,26 +17,32 @@ from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import ChampionRef, StrategyScores, TrainingFailure
 from nightloop.tasks.record.night_context import Night, walk_back
+from nightloop.tasks.record.outcomes import Decision
 from nightloop.tasks.resources import open_store
+
+RARE = "(rare values)"
 
 
 @task("compare {night.name}")
 def compare(night: Night, scores: Mapping[str, StrategyScores], failed: Mapping[str, TrainingFailure]) -> Decision:
-    """The gate's decision on the last nights of evidence, this one included.
+    """The gate's decision on the evidence that the chain carries, this night's included.
 
     A night in which a strategy failed does not count as evidence for it, and does not promote it.
     """
-    objects, plan = open_store(), night.plan
+    objects, plan, before = open_store(), night.plan, night.previous
     incumbent = night.champion.strategy if night.champion else None
     nights = [(night.period, night.champion, _drop_failed(scores, failed))] if scores else []
     for link in walk_back(objects, night.previous):
-        if len(nights) >= plan.gate.evidence_nights:
+        if len(nights) >= max(plan.gate.evidence_nights, 2):  # the night before says which users are the same
             break
         if link.scores:
             nights.append((link.period, link.served, _drop_failed(link.scores, link.failed)))
-    evidence = [_evidence(objects, plan, incumbent, *night_scores) for night_scores in reversed(nights)]
+    values = _slice_values(objects, night)
+    evidence = [_evidence(objects, plan, incumbent, values, *night_scores) for night_scores in reversed(nights)]
     leading = leading_metric(plan.gate.metric, plan.family == "ctr", plan.ranking.k)
-    decision = decide(plan.gate.model_copy(update={"metric": leading}), plan.family, incumbent, evidence)
+    rule = plan.gate.model_copy(update={"metric": leading})
+    carried = before.evidence if before else None
+    decision = decide(rule, plan.family, incumbent, evidence, carried, serves_older_weights(before, night.champion))
     return with_pin(with_failures(decision, failed), night.pinned)
 
 
@@ -45,10 +52,19 @@ def _drop_failed(
     return {label: scored for label, scored in scores.items() if label not in failed}
 
 
+def _slice_values(objects: Objects, night: Night) -> dict[str, list[str]]:
+    """By column of the plan's slices: the value of each code. The row that rare values share has no value."""
+    if not night.plan.gate.slices:
+        return {}
+    ids = vocabulary_from_bytes(blobs.get(objects, night.vocabulary)).ids
+    return {column: [value or RARE for value in ids[column].to_pylist()] for column in night.plan.gate.slices}
+
+
 def _evidence(
     objects: Objects,
     plan: Plan,
     incumbent: str | None,
+    values: Mapping[str, Sequence[str]],
     period: int,
     served: ChampionRef | None,
     scores: Mapping[str, StrategyScores],
@@ -57,4 +73,4 @@ def _evidence(
     rows = {label: from_bytes(blobs.get(objects, s.blob)) for label, s in scores.items() if label in plan.strategies}
     reference = reference_label(plan, incumbent, served, scores)
     against = from_bytes(blobs.get(objects, scores[reference].blob)) if reference else None
-    return Evidence(period, against, rows, period_at(plan.periods, period).name)
+    return Evidence(period, against, rows, period_at(plan.periods, period).name, values)

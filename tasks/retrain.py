@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -101,6 +102,21 @@ def _training_call(
     objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
 ) -> Callable[[], Checkpoint]:
     """A function that trains the strategy; only the strategy's own code runs in it."""
+    return partial(_refuse_exit, _chain_step(objects, parts, night, label, start, logs))
+
+
+def _refuse_exit(learn: Callable[[], Checkpoint]) -> Checkpoint:
+    """What `learn` returns. A strategy that ends the process with `sys.exit` is a strategy that fails; the night goes on."""
+    try:
+        return learn()
+    except SystemExit as error:
+        raise DataError(f"the strategy called sys.exit({error.code!r})") from error
+
+
+def _chain_step(
+    objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
+) -> Callable[[], Checkpoint]:
+    """The strategy's first step of a chain, or its next one."""
     strategy = parts.strategies[label]
     if start is not None:
         weights = load_checkpoint(objects, start, night.period).weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from nightloop.tasks.artifacts import show_markdown
@@ -11,7 +11,7 @@ from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import newest_closed, parse, period
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.orchestration import task
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.record import manifest_store
@@ -25,6 +25,7 @@ from nightloop.tasks.reports.table import as_markdown
 from nightloop.tasks.resources import actor, open_lake, open_store, read, read_plan_form
 
 SHOWN = 500  # nights of a backfill's plan that its artifact lists
+LATE = timedelta(minutes=2)  # what a worker takes to start a run
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
@@ -123,7 +124,21 @@ def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: 
         decided = Override(
             kind="accept" if accept else "skip", by=actor(), reason=accept or skip, when=when.isoformat()
         )
-        record_override(open_store(), plan.pipeline, landing.place, decided)
+        record_override(open_store(), plan.pipeline, landing.place, decided, period_name(plan, landing.period))
+
+
+def refuse_late_skip(plan: Plan, index: int, waited: timedelta) -> None:
+    """Raise ConflictError if a request to skip a night waited for a worker, or was resumed, and the night is complete now.
+
+    Whoever asked has not seen the delivery that it was completed with.
+    """
+    night = manifest_store.current_manifest(open_store(), plan.pipeline, index)
+    if night is not None and night.outcome == "complete" and waited > LATE:
+        raise ConflictError(
+            f"{night.name} of {plan.pipeline} is complete, and this request to skip it is {waited.total_seconds() / 60:.0f} minutes "
+            f"old; nothing was changed. If it is to be skipped all the same: nightloop night {as_given(plan.pipeline)} --period "
+            f'{night.name} --skip "why"'
+        )
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:

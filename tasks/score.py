@@ -6,6 +6,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.candidates import Candidates, sample_candidates
 from nightloop.tasks.evaluation.score_period import scored_period
 from nightloop.tasks.evaluation.summary import summarize_metrics
+from nightloop.tasks.gate.evidence import SLICE
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
@@ -52,6 +53,7 @@ def _score_checkpoint(
     plan, model = night.plan, assemble(night.plan).model
     weights = from_bytes(blobs.get(objects, checkpoint.weights))
     rows = scored_period(model, weights, logs, candidates)
+    rows |= {f"{SLICE}{column}": logs.rows[:, logs.fields.index(column)].clone() for column in plan.gate.slices}
     return StrategyScores(
         blob=blobs.put(objects, to_bytes(rows)), means=summarize_metrics(rows, plan.family, plan.ranking.k)
     )

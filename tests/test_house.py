@@ -158,7 +158,7 @@ def test_median_file() -> None:
     assert statistics.median(sizes) <= 120, f"median file has {statistics.median(sizes)} lines"
 
 
-PARENTS = {"Module", "BaseModel", "BaseSettings", "Protocol", "NamedTuple", "TypedDict", "Frozen", "Generic"}
+PARENTS = {"Module", "BaseModel", "BaseSettings", "Protocol", "NamedTuple", "TypedDict", "Frozen", "Body", "Generic"}
 PARENTS |= {
     "Exception",
     "NightloopError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import resource
 import socket
@@ -9,12 +10,17 @@ import sys
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
 from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from nightloop.tasks.objects.objects import Objects
+    from nightloop.tasks.plan.settings import Settings
 
 
 def serve(
@@ -43,7 +49,7 @@ def serve(
 
     from nightloop.tasks.plan.plan import Calendar
     from nightloop.tasks.plan.settings import Settings
-    from nightloop.tasks.resources import open_store, read
+    from nightloop.tasks.resources import read
     from nightloop.tasks.serving.predictor import Predictor
     from nightloop.tasks.serving.serving_log import ServingLog
     from nightloop.tasks.serving.snapshot import snapshot_key
@@ -57,16 +63,17 @@ def serve(
     except ImportError as error:
         raise ConflictError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
     torch.set_num_threads(threads)  # requests run in parallel; if each used all cores they would wait for each other
-    settings, order = Settings(), read(plan)
+    settings, loaded_plan = Settings(), read(plan)
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
-    snapshot_key(order.pipeline, server)  # raises if the name is not valid
+    snapshot_key(loaded_plan.pipeline, server)  # raises if the name is not valid
     listening = _open_socket(host, port)  # before what the server of that port learned is read, and written again
-    predictor = Predictor.open(open_store(), order.pipeline)
-    zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
-    records = ServingLog(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
-    desk = ServiceContext(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
+    predictor = Predictor.open(_open_store(settings), loaded_plan.pipeline)
+    zone = ZoneInfo(loaded_plan.periods.timezone if isinstance(loaded_plan.periods, Calendar) else "UTC")
+    records = ServingLog(settings.home / "served" / loaded_plan.pipeline, predictor.now.plan, int(settings.records))
+    desk = ServiceContext(predictor, loaded_plan.pipeline, lambda: datetime.now(zone), records, server, refresh)
     sys.stderr.write(
-        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /openapi.json)\n"
+        f"{predictor.now.name} of {loaded_plan.pipeline} serves at http://{host}:{listening.getsockname()[1]} "
+        "(what it answers: /openapi.json)\n"
     )
     if not token and not is_loopback(host):
         sys.stderr.write(
@@ -85,6 +92,22 @@ def serve(
     )  # fmt: skip
     with suppress(KeyboardInterrupt):  # the server has shut down cleanly, and raises the interrupt again
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _open_store(settings: Settings) -> Objects:
+    """The store. One that is full or read-only can still be served from."""
+    from nightloop.tasks.objects.objects import open_for_reading
+    from nightloop.tasks.resources import credentials, open_store
+
+    try:
+        return open_store(settings)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        sys.stderr.write(
+            f"nightloop: warning: {safe_text(str(error))}. It serves meanwhile; what correctors learn cannot be saved\n"
+        )
+        return open_for_reading(settings, credentials(settings))
 
 
 def _most_connections() -> int:

@@ -53,7 +53,7 @@ def up(port: int, plans: Sequence[str]) -> None:
             )
         if not _is_free(port):
             raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         _run_until_interrupt(url, port, plans)
 
 
@@ -108,14 +108,14 @@ def _end_processes(processes: Sequence[RestartedProcess], environment: Mapping[s
     """End all processes: the runs first, while the server can record their last state, and the server last."""
     ended = end_runs(login_directory().parent, PATIENCE)
     for restarted in reversed(processes[1:]):
-        _stop(restarted.process)
+        _stop(restarted.process, {signal.SIGTERM: 5.0})
     ended |= end_runs(login_directory().parent, 0)  # runs that started meanwhile
     if ended:
         command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, env=dict(environment), timeout=PATIENCE)
-    for restarted in processes[:1]:
-        _stop(restarted.process)
+    for restarted in processes[:1]:  # the server waits for open connections without a limit, until the second signal
+        _stop(restarted.process, {signal.SIGTERM: 1.0, signal.SIGINT: 5.0})
 
 
 def _drop_malformed(plans: Sequence[str]) -> list[str]:
@@ -230,13 +230,17 @@ def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen
     return subprocess.Popen(command, env=dict(environment), start_new_session=True)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(5)  # Prefect's server waits for its open connections without a limit
-    except subprocess.TimeoutExpired:
+def _stop(process: subprocess.Popen[bytes], signals: Mapping[signal.Signals, float]) -> None:
+    """End a process: send it each signal, and wait so many seconds; then kill it.
+
+    SIGTERM comes first, because a process that still starts shows a traceback of SIGINT.
+    """
+    for number, patience in signals.items():
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -268,7 +272,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -1,9 +1,9 @@
 -- One row: nothing; defines instant(value, unit): µs since 1970 UTC, or null where the value is no time from year 1 to 9999.
 -- A unit with a % is the format that a text or a number has, as strptime knows it, whose %Y has four digits. Numbers have the unit s, ms, us, ns or days; `auto` tells
 -- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8, 12 and 14 digits that are a date,
--- 20260131 or 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
+-- 20260131 or 20260131235959, for one; the seconds of the last may have a fraction. Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- A number that was shortened to six digits or fewer, 1.76726E+12, is none: it is minutes or hours away from what it was.
--- Decimals are exact but slow to read, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
+-- Decimals are exact but slow to read, above all those of more than 18 digits, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
         WHEN typeof(value) = 'VARCHAR' AND strlen(CAST(value AS VARCHAR)) > 1000 THEN NULL
@@ -20,13 +20,19 @@ CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
             THEN NULL
         WHEN typeof(value) <> 'TIMESTAMP WITH TIME ZONE' AND (starts_with(typeof(value), 'TIMESTAMP') OR typeof(value) = 'DATE')
             THEN scaled(epoch_us(TRY_CAST(value AS TIMESTAMP)), 'us')
-        WHEN unit = 'auto' AND written_date(TRY_CAST(value AS BIGINT)) IS NOT NULL THEN epoch_us(written_date(TRY_CAST(value AS BIGINT)))
+        WHEN unit = 'auto' AND (typeof(value) = 'VARCHAR' AND contains(CAST(value AS VARCHAR), '.') OR typeof(value) = 'DOUBLE' OR starts_with(typeof(value), 'DECIMAL'))
+                AND TRY_CAST(value AS DOUBLE) BETWEEN 1e13 AND 1e14
+                AND written_date(TRY_CAST(split_part(trim(CAST(value AS VARCHAR)), '.', 1) AS BIGINT)) IS NOT NULL
+            THEN epoch_us(written_date(TRY_CAST(split_part(trim(CAST(value AS VARCHAR)), '.', 1) AS BIGINT)))
+                + CAST(1000000 * TRY_CAST('0.' || split_part(trim(CAST(value AS VARCHAR)), '.', 2) AS DOUBLE) AS BIGINT)
+        WHEN unit = 'auto' AND written_date(TRY_CAST(value AS BIGINT)) IS NOT NULL AND TRY_CAST(value AS DOUBLE) = floor(TRY_CAST(value AS DOUBLE))
+            THEN epoch_us(written_date(TRY_CAST(value AS BIGINT)))
         WHEN unit <> 'text' AND TRY_CAST(value AS DOUBLE) = floor(TRY_CAST(value AS DOUBLE))
             THEN scaled(TRY_CAST(value AS BIGINT), unit)
         WHEN unit = 'days' AND isfinite(TRY_CAST(value AS DOUBLE))
             THEN scaled(TRY_CAST(value AS DOUBLE), unit)
         WHEN unit <> 'text' AND isfinite(TRY_CAST(value AS DOUBLE))
-            THEN scaled(TRY_CAST(value AS DECIMAL(28, 6)), unit)
+            THEN scaled(coalesce(TRY_CAST(value AS DECIMAL(18, 6)), TRY_CAST(value AS DECIMAL(28, 6))), unit)
         WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' THEN scaled(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)), 'us')
         ELSE spelt(trim(CAST(value AS VARCHAR)))
     END

@@ -1,6 +1,7 @@
 -- One row per row of Parquet files from one time up to another: the columns wanted, and the row's time in µs.
 -- A row of too many bytes is null but for `_micros` and `_line`. Only texts, lists and the like are measured.
 -- $files VARCHAR[]: paths
+-- $json VARCHAR[]: the columns of JSON, and `_json`
 -- $wanted VARCHAR[]: the columns to read
 -- $time VARCHAR: the column that holds the time
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
@@ -12,7 +13,7 @@ WITH timed AS (
         COLUMNS(lambda name: list_contains($wanted, name)),
         instant(COLUMNS(lambda name: name = $time), $unit) AS _micros,
         list_sum(list_value(UNPACK(wide_bytes(COLUMNS(lambda name: list_contains($wanted, name)))))) AS _line
-    FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
+    FROM parquet_rows($files, $json)
 )
 SELECT
     CASE WHEN _line IS NULL OR _line <= $most THEN COLUMNS(lambda name: list_contains($wanted, name)) END,

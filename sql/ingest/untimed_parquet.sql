@@ -1,10 +1,11 @@
 -- One row: how many rows of Parquet files have a time that cannot be read.
 -- $files VARCHAR[]: paths
+-- $json VARCHAR[]: the columns of JSON, and `_json`
 -- $time VARCHAR: the column that holds the time
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
 WITH timed AS (
     SELECT instant(COLUMNS(lambda name: name = $time), $unit) AS _micros
-    FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
+    FROM parquet_rows($files, $json)
 )
 SELECT count(*) AS rows
 FROM timed

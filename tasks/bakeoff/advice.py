@@ -34,20 +34,19 @@ def _leader(results: Results, lines: Sequence[ResultRow], kind: str) -> str:
     if len(lines) == 1:
         return f"{leader.name} is alone: {metric} {_value(leader, metric)}."
     runner_up = lines[1]
-    gap = results.versus(leader.name, runner_up.name, kind, metric)
+    gap = results.lead(leader.name, runner_up.name, kind, metric)
     if gap is None:
         return f"{lead}; {runner_up.name} follows with {number(runner_up.values[metric])}. Too few users to say how sure that is."
     if not gap.mean:
         return f"{leader.name} and {runner_up.name} are level: {metric} {number(leader.values[metric])}."
-    sure = gap.low > 0 and results.agree(leader.name, runner_up.name, kind)
-    words = "surely" if sure else "not surely"
+    words = "surely" if _leads_surely(results, leader.name, runner_up.name, kind) else "not surely"
     return f"{lead}, {words} ahead of {runner_up.name} ({interval_in_words(gap)})."
 
 
 def _level(results: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     """Entrants that may be as good as the leader."""
     leader = lines[0].name
-    level = [line.name for line in lines[1:] if not _surely(results, leader, line.name, kind)]
+    level = [line.name for line in lines[1:] if not _leads_surely(results, leader, line.name, kind)]
     if not level:
         return []
     are = "is" if len(level) == 1 else "are"
@@ -87,7 +86,7 @@ def _cheap(results: Results, lines: Sequence[ResultRow], kind: str) -> list[str]
     chosen = cheap or near
     if chosen is None:
         return sentences
-    chosen_seconds, gap = results.seconds(chosen.name), results.versus(leader.name, chosen.name, kind, results.metric)
+    chosen_seconds, gap = results.seconds(chosen.name), results.lead(leader.name, chosen.name, kind, results.metric)
     by = f" ({interval_in_words(gap)} behind)" if gap else ""
     share = f"1/{leader_seconds / chosen_seconds:.0f} of the time" if chosen_seconds > 0.001 else "next to no time"
     lost = (
@@ -106,7 +105,7 @@ def _lost(results: Results, leader: ResultRow, line: ResultRow) -> float:
 
 def matches(results: Results, leader: ResultRow, line: ResultRow, kind: str) -> bool:
     """Whether an entrant is not surely worse than the leader, or worse by a negligible share."""
-    gap = results.versus(leader.name, line.name, kind, results.metric)
+    gap = results.lead(leader.name, line.name, kind, results.metric)
     small = CLOSE * abs(leader.values[results.metric])
     if gap is None:
         return abs(leader.values[results.metric] - line.values[results.metric]) <= small
@@ -128,6 +127,11 @@ def _popular(results: Results, lines: Sequence[ResultRow], kind: str) -> list[st
             "worth their cost yet."
         ]
     return [f"{join_words(beat, 4)} surely beat{'s' * (len(beat) == 1)} {best}, which shows every user the same list."]
+
+
+def _leads_surely(results: Results, leader: str, other: str, kind: str) -> bool:
+    gap = results.lead(leader, other, kind, results.metric)
+    return gap is not None and gap.low > 0 and results.agree(leader, other, kind)
 
 
 def _surely(results: Results, a: str, b: str, kind: str) -> bool:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.result import RunResult, mean_user_rows
 from nightloop.tasks.bakeoff.result import scored_period_of as scored_rows
-from nightloop.tasks.evaluation.auc_interval import auc_difference
-from nightloop.tasks.evaluation.paired_difference import Difference, difference
+from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
 from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
@@ -71,24 +70,31 @@ class Results:
         return self._lines[kind]
 
     def versus(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
-        """`a` minus `b`, signed so that plus is better, on the same rows of the seeds that both finished."""
-        if a == b:
-            return None
-        key = (a, b, kind, metric)
-        if key not in self._gaps:
-            self._gaps[key] = self._gap(a, b, kind, metric)
-        return self._gaps[key]
+        """`a` minus `b`, signed so that plus is better, on the same rows of the seeds that both finished.
+
+        The interval is corrected for all entrants that are compared with `b` (Holm).
+        """
+        if (a, b, kind, metric) not in self._gaps:
+            names = [name for name in self.ran if name != b]
+            gaps = holm([self._gap(name, b, kind, metric) for name in names])
+            self._gaps.update({(name, b, kind, metric): gap for name, gap in zip(names, gaps, strict=True)})
+        return self._gaps.get((a, b, kind, metric))
+
+    def lead(self, leader: str, other: str, kind: str, metric: str) -> Difference | None:
+        """`leader` minus `other`, corrected for all entrants that are compared with the leader."""
+        behind = self.versus(other, leader, kind, metric)
+        return behind.flipped if behind else None
 
     def _gap(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
         rows = {ran.seed: ran.rows for ran in self.ran[b]}
         pairs = [
-            (scored_rows(ran.rows, p, kind), scored_rows(rows[ran.seed], p, kind))
+            (scored_rows(ran.rows, p, kind), scored_rows(rows[ran.seed], p, kind), p)
             for ran in self.ran[a]
             if ran.seed in rows
             for p in self.test
         ]
-        scored_pairs = [(first, second) for first, second in pairs if first and second]
-        return auc_difference(scored_pairs) if metric == "auc" else difference(scored_pairs, metric)
+        scored_pairs = [(first, second, p) for first, second, p in pairs if first and second]
+        return difference([pair[:2] for pair in scored_pairs], metric, [p for _, _, p in scored_pairs])
 
     def agree(self, a: str, b: str, kind: str) -> bool:
         """Whether `a` is better than `b` in the leading metric under every seed that both finished."""

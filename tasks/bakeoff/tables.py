@@ -58,8 +58,8 @@ def rival_table(report: BakeoffReport, label: str, kind: str) -> Table | None:
                 (Cell(line.name), *(difference_cell(report.results.versus(line.name, rival, kind, m)) for m in names))
             )
     note = (
-        "Differences on the same rows, plus is better, with 95 % intervals over users, each on its own (none is widened for "
-        "the number of comparisons). Green and red: the interval excludes zero."
+        "Differences on the same rows, plus is better, with 95 % intervals over users and nights, which hold together for all "
+        "entrants of a column (Holm). Green and red: the interval excludes zero."
     )
     table = Table(f"Against {label}", ("entrant", *names), tuple(rows), note, frozenset(range(1, len(names) + 1)))
     return table if rows else None
@@ -161,8 +161,9 @@ def _note(report: BakeoffReport, personal: bool) -> str:
     failed = "".join(f" {name} failed: {reasons[0]}." for name, reasons in results.failed.items())
     return (
         f"Means over all rows of {plural(len(results.test), 'test period')}{seeds}; {results.metric}: {arrow} is better. "
-        "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users; green and "
-        f"red exclude zero.{personal_note} Seconds are of learning, one thread; peak memory is the most a cell's own process "
+        "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users and nights that "
+        f"holds for all entrants at once (Holm); green and red exclude zero.{personal_note} Seconds are of learning, one thread; "
+        "peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
 

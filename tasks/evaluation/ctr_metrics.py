@@ -1,4 +1,4 @@
-"""How good predicted probabilities are: AUC, log loss, AUC for each user, calibration and its error."""
+"""How good predicted probabilities are: log loss, calibration and its error."""
 
 from __future__ import annotations
 
@@ -9,90 +9,6 @@ from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.plan.errors import DataError
 
 SMALLEST = 1e-7  # float32 cannot say 1 - 1e-8; a certain and wrong prediction costs 16.1, not infinity
-
-
-def auc(label: ArrayLike, prediction: ArrayLike) -> float:
-    """The probability that a random positive scores above a random negative, ties counted half (Mann-Whitney).
-
-    Parameters
-    ----------
-    label : array_like
-        [n] of 0 and 1.
-    prediction : array_like
-        [n] finite numbers of any scale.
-
-    Returns
-    -------
-    float
-        0 to 1; 0.5 for a constant prediction.
-
-    Raises
-    ------
-    DataError
-        NaN, or a single class.
-
-    Examples
-    --------
-    Of four pairs, three are in the right order and one is a tie: 3.5 / 4.
-
-    >>> from nightloop.tasks.evaluation.ctr_metrics import auc
-    >>> auc([1, 0, 1, 0], [0.8, 0.5, 0.5, 0.1])
-    0.875
-    """
-    y, p = checked_predictions(label, prediction)
-    positives = float(y.sum())
-    negatives = len(y) - positives
-    if not positives or not negatives:
-        raise DataError(f"AUC needs both classes: {positives:.0f} positives and {negatives:.0f} negatives were given")
-    ranks = _ranks(p, np.zeros(len(y), dtype=np.int64))
-    return float(((ranks * y).sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def gauc(user: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> float:
-    """The AUC within each user, weighted by the user's rows; users with a single class are left out.
-
-    Parameters
-    ----------
-    user : array_like
-        [n] ids.
-    label : array_like
-        [n] of 0 and 1.
-    prediction : array_like
-        [n] finite numbers of any scale.
-
-    Returns
-    -------
-    float
-        0 to 1.
-
-    Raises
-    ------
-    DataError
-        NaN, or no user has both classes.
-
-    References
-    ----------
-    Zhu et al. 2023, ReLoop2, section on evaluation.
-
-    Examples
-    --------
-    User 1 has AUC 1 in two rows, user 2 has 0.5 in three rows, user 3 has one class: (2 * 1 + 3 * 0.5) / 5.
-
-    >>> from nightloop.tasks.evaluation.ctr_metrics import gauc
-    >>> gauc([1, 1, 2, 2, 2, 3], [1, 0, 1, 0, 0, 1], [0.9, 0.1, 0.5, 0.6, 0.4, 0.3])
-    0.7
-    """
-    y, p = checked_predictions(label, prediction)
-    _, group = np.unique(np.asarray(user), return_inverse=True)
-    rows = np.bincount(group).astype(np.float64)
-    positives = np.bincount(group, y, len(rows))
-    ranked = np.bincount(group, _ranks(p, group) * y, len(rows))
-    both = (positives > 0) & (positives < rows)
-    if not bool(both.any()):
-        raise DataError(f"gAUC needs a user with both classes: none of {len(rows)} users has")
-    n, m, total = rows[both], positives[both], ranked[both]
-    each = (total - m * (m + 1) / 2) / (m * (n - m))
-    return float((each * n).sum() / n.sum())
 
 
 def normalised_entropy(label: ArrayLike, prediction: ArrayLike) -> float:
@@ -245,7 +161,7 @@ def ece(label: ArrayLike, prediction: ArrayLike, bins: int = 10) -> float:
     _probabilities(p)
     if not len(y):
         raise DataError("the calibration error of no rows is not defined")
-    place = _ranks(p, np.zeros(len(y), dtype=np.int64)) - 0.5
+    place = midranks(p, np.zeros(len(y), dtype=np.int64)) - 0.5
     chosen = np.clip((place * bins / len(y)).astype(np.int64), 0, bins - 1)
     return float(np.abs(np.bincount(chosen, p - y, bins)).sum() / len(y))
 
@@ -267,7 +183,7 @@ def _probabilities(p: Numbers) -> None:
         raise DataError(f"predictions must be probabilities: they reach from {float(p.min()):g} to {float(p.max()):g}")
 
 
-def _ranks(p: Numbers, group: Numbers) -> Numbers:
+def midranks(p: Numbers, group: Numbers) -> Numbers:
     """Rank of each row within its group, from 1; equal values share the mean of their ranks: [n] float64."""
     order = np.lexsort((p, group))  # by group, then by value
     g, v = group[order], p[order]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nightloop.tasks.evaluation import ctr_metrics, ranking_metrics
+from nightloop.tasks.evaluation import auc, ctr_metrics, ranking_metrics
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.plan.errors import DataError, PlanError
 
@@ -80,7 +80,7 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     scored : mapping of str to array_like
         A scored period, as for `summarize_metrics`.
     metric : str
-        recall@K, ndcg@K, either of them with `catalogue_` before it, or logloss.
+        recall@K, ndcg@K, either of them with `catalogue_` before it, logloss, or auc (values whose mean is the AUC).
 
     Returns
     -------
@@ -101,12 +101,13 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     >>> per_interaction({**rows, "above": [0, 7], "equal": [0, 0]}, "recall@5").tolist()
     [1.0, 0.0]
     """
-    if metric == "logloss":
+    if metric in ("logloss", "auc"):
         check_columns_of(scored, "ctr")
-        return ctr_metrics.logloss(scored["label"], scored["prediction"])
+        measure_rows = ctr_metrics.logloss if metric == "logloss" else auc.auc_values
+        return measure_rows(scored["label"], scored["prediction"])
     name, _, k = metric.removeprefix("catalogue_").partition("@")
     if name not in ("recall", "ndcg") or not k.isdigit():
-        raise DataError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K and logloss")
+        raise DataError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K, logloss and auc")
     check_columns_of(scored, "ranking")
     prefix = "catalogue_" if metric.startswith("catalogue_") else ""
     if f"{prefix}above" not in scored:
@@ -167,7 +168,7 @@ def _summarize_clicks(scored: Mapping[str, Numbers]) -> dict[str, float]:
     if bool(label.any()):
         metrics["calibration"] = ctr_metrics.calibration(label, prediction)
     if 0 < metrics["positives"] < metrics["rows"]:
-        metrics["auc"] = ctr_metrics.auc(label, prediction)
+        metrics["auc"] = auc.auc(label, prediction)
         metrics["ne"] = ctr_metrics.normalised_entropy(label, prediction)
         metrics |= _by_user(scored)
     return metrics
@@ -176,4 +177,4 @@ def _summarize_clicks(scored: Mapping[str, Numbers]) -> dict[str, float]:
 def _by_user(scored: Mapping[str, Numbers]) -> dict[str, float]:
     keys = scored["user"] * 2 + scored["label"].astype(np.int64)
     has_both = len(np.unique(keys)) > len(np.unique(scored["user"]))  # some user has both classes
-    return {"gauc": ctr_metrics.gauc(scored["user"], scored["label"], scored["prediction"])} if has_both else {}
+    return {"gauc": auc.gauc(scored["user"], scored["label"], scored["prediction"])} if has_both else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
+from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
 from nightloop.tasks.formats.stray_quotes import has_null_mark, has_stray_quote
@@ -27,12 +28,6 @@ from nightloop.tasks.plan.plan import Columns
 DELIMITERS = (",", "\t", ";", "|", "::")
 SPOKEN = re.compile(r'"?sep=(.)"?')  # the line that gives Excel the delimiter
 BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files in others are rewritten in utf-8
-MayLack = Callable[[str], bool]  # whether a file may lack a column, which is null there
-
-
-def no_column(name: str) -> bool:
-    """No column may be missing."""
-    return False
 
 
 @dataclass(frozen=True)
@@ -215,42 +210,6 @@ def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]
     return list(_read_layout(warehouse, file, dialect).names)
 
 
-def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:
-    """Raise DataError if a file lacks a column or has it twice, and say which it has."""
-    shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
-    for name in wanted:
-        if name not in names and (name in constant or (may_lack(name) and not similar_name(name, names))):
-            continue
-        if names.count(name) != 1 if isinstance(names, list) else name not in names:
-            how = "two columns" if name in names else "no column"
-            other = similar_name(name, names) if name not in names else ""
-            if other and may_lack(name):
-                raise DataError(
-                    f"{file} calls the column {name[:60]!r} of the newest file {other[:60]!r}: give it one name in all files, or "
-                    "leave it out of the plan's `columns`"
-                )
-            raise DataError(
-                f"{file} has {how} {name[:60]!r}; its columns are {shown}. Name the right ones in the plan's "
-                "`columns`. If these are no names, the source's options `names`, `delimiter` and `encoding` say how the "
-                "file is written"
-            )
-
-
-def similar_name(name: str, names: Iterable[str]) -> str:
-    """One of the names that differs from a name in upper and lower case or blanks alone; empty if there is none."""
-    alike = (other for other in names if other.strip(BLANKS).casefold() == name.casefold())
-    return next((other for other in alike if other != name), "")
-
-
-def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
-    """Raise DataError if the time stands in the path alone: every row needs one of its own."""
-    if columns.time not in names:
-        raise DataError(
-            f"{file}: the time {columns.time[:60]!r} stands in the path alone, so that all rows would have the same. Name a column "
-            "of the file; the path can say the period, as {period}"
-        )
-
-
 def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     """What the first lines of a file say."""
     encoding = dialect.encoding or encoding_of(warehouse, file)
@@ -273,6 +232,8 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayou
                 f"{file}: its first line has {len(fields[0])} fields between {delimiter!r} and not the "
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
+        if dialect.headed:
+            _refuse_moved_names(file, dialect.names, split_fields(line, delimiter, dialect.quote))
         return FileLayout(delimiter, encoding, dialect.names, skip)
     names = [name.strip(BLANKS) for name in split_fields(line, delimiter, dialect.quote)]
     if not all(name.replace("\t", "").isprintable() for name in names):
@@ -281,6 +242,18 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayou
             f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
     return FileLayout(delimiter, encoding, tuple(names), skip)
+
+
+def _refuse_moved_names(file: str, given: Sequence[str], line: Sequence[str]) -> None:
+    """Raise DataError if the first line has one of the given names for another column."""
+    header = [name.strip(BLANKS).casefold() for name in line]
+    for n, name in enumerate(given):
+        if name.casefold() in header and n < len(header) and header[n] != name.casefold():
+            raise DataError(
+                f"{file}: the source's option `names` calls column {n + 1} {name[:60]!r}, and the first line calls it {line[n][:60]!r}, "
+                f"and column {header.index(name.casefold()) + 1} {name[:60]!r}. Leave out `names` and `header`, or give the names in the "
+                "order of the file"
+            )
 
 
 def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:

@@ -6,12 +6,13 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.errors import DataError, StoreError
 
 PIECE = 1 << 20  # bytes that are unpacked at once, however small they were packed
 PACKED = 1 << 16  # bytes that are read at once: what is left of them is copied at the end of every gzip stream in them
@@ -29,6 +30,7 @@ NO_LOGS = {
     b"<?xml": f"an XML document, {PAGE}", b"<error": f"an XML document, {PAGE}",
 }  # fmt: skip
 ENDS = re.compile("\r\n|\n|\r")
+SMALL = 1 << 22  # bytes of a .gz file that is looked at as a whole although only its first rows are wanted
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
 
@@ -43,7 +45,8 @@ def open_file(file: str) -> BinaryIO:
 def check_text(file: str, head: bool = False, opened: Opened = open_file) -> None:
     """Raise DataError if a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
-    Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at.
+    Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at, unless it is a
+    small .gz file.
     """
     with opened(file) as stream:
         head_bytes = stream.read(64)
@@ -61,8 +64,10 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
-    small = "://" not in file and Path(file).stat().st_size <= LONGEST
-    if head or (small and not file.endswith((".gz", ".zst"))):
+    size = LONGEST + 1 if "://" in file else Path(file).stat().st_size
+    if (head and (size > SMALL or not file.endswith(".gz"))) or (
+        size <= LONGEST and not file.endswith((".gz", ".zst"))
+    ):
         return
     since = 0
     for piece in unpacked_pieces(file, opened):
@@ -79,11 +84,25 @@ def _line_length_error(file: str) -> str:
     )
 
 
+def _padding_error(file: str, rest: bytes, stream: BinaryIO) -> str:
+    """The message for zero bytes after gzip data: `rest`, then what the stream holds."""
+    while rest and not rest.strip(b"\0"):
+        rest = stream.read(PACKED)
+    advice = (
+        "more data follows them, which gzip would leave out: deliver the file again"
+        if rest
+        else "remove them, gzip -dc FILE | gzip > NEW.gz, or deliver the file again"
+    )
+    return f"{file} has zero bytes after its gzip data, as tapes and archives leave them; {advice}"
+
+
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
     """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
-    unpacked = _read_gzip if file.endswith(".gz") else _read_zstd if file.endswith(".zst") else _read_plain
     with opened(file) as stream:
-        yield from unpacked(file, stream)
+        if file.endswith((".gz", ".zst")):
+            yield from (_read_gzip if file.endswith(".gz") else _read_zstd)(file, stream)
+        else:
+            yield from iter(partial(stream.read, PIECE), b"")
 
 
 def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator[str]:
@@ -116,11 +135,6 @@ def _decode(file: str, encoding: str, opened: Opened) -> Iterator[str]:
         ) from error
 
 
-def _read_plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
-    while piece := stream.read(PIECE):
-        yield piece
-
-
 def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
     unpack, data, ahead = zlib.decompressobj(wbits=31), b"", stream.read(PACKED)
     try:
@@ -130,9 +144,11 @@ def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
             yield unpack.decompress(data, PIECE)
             data = unpack.unconsumed_tail
             if unpack.eof:
-                data = unpack.unused_data.lstrip(b"\0")
-                while ahead and not data:
-                    data, ahead = ahead.lstrip(b"\0"), stream.read(PACKED)
+                data = unpack.unused_data
+                if not data:
+                    data, ahead = ahead, stream.read(PACKED)
+                if data.startswith(b"\0"):
+                    raise DataError(_padding_error(file, data + ahead, stream))
                 unpack = zlib.decompressobj(wbits=31) if data else unpack
     except zlib.error as error:
         raise DataError(f"{file} is not a complete gzip file ({error}): deliver it again") from error
@@ -145,5 +161,7 @@ def _read_zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
         try:
             while piece := stream.read(PIECE):
                 yield piece
+        except StoreError:
+            raise
         except OSError as error:
             raise DataError(f"{file} is not a complete zstd file ({error}): deliver it again") from error

@@ -9,14 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_reader import (
-    MayLack,
-    check_columns,
-    check_time,
-    no_column,
-    rejected_rows,
-    similar_name,
-)
+from nightloop.tasks.formats.csv_reader import rejected_rows
+from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column, similar_name
 from nightloop.tasks.formats.file_head import check_head
 from nightloop.tasks.formats.select_files import in_path
 from nightloop.tasks.lake.batches import WIDEST

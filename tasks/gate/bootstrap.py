@@ -10,11 +10,10 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from nightloop.tasks.evaluation.cluster_error import cluster_error
+from nightloop.tasks.evaluation.cluster_error import cluster_error, two_way_error
 
 FEWEST = 20  # users; with fewer the resamples are too similar
 MOST = 4096  # groups; more users share groups at random, which hardly widens an interval
-POOLS = 8  # groups; the spread between fewer cannot be estimated
 TAIL = 10  # fewest resamples beyond a bound that make it reliable
 
 
@@ -156,11 +155,10 @@ def interval(gain: Tensor, rows: Tensor, resamples: Resamples, alpha: float) -> 
 
 
 def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
-    """Factor of the error over that of users alone: clustered both ways (Cameron, Gelbach and Miller 2011)."""
+    """Factor of the error over that of users alone: what a random error that rows of one pool share adds."""
     influence = (values - values.mean()) / len(values)
-    errors = (cluster_error(influence, cluster) for cluster in (user, draw, torch.arange(len(values))))
-    by_user, by_draw, by_row = (error**2 if clusters >= POOLS else 0.0 for error, clusters in errors)
-    return max(1.0, (by_user + by_draw - by_row) / by_user) ** 0.5 if by_user else 1.0
+    by_user, _ = cluster_error(influence, user)
+    return max(1.0, two_way_error(influence, user, draw) / by_user) if by_user else 1.0
 
 
 def student_quantile(alpha: float, freedom: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from pydantic import JsonValue
@@ -18,51 +17,45 @@ from nightloop.tasks.gate.guardrails import (
     check_slices,
     merge_findings,
 )
+from nightloop.tasks.gate.night_gain import NightGain, night_gain
 from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
+from nightloop.tasks.gate.term import Conditions, RivalStanding, add_gains, open_term, standing
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Gate
-from nightloop.tasks.record.manifest import StrategyVerdict
-
-Verdict = Literal["promote", "hold", "reject", "insufficient_evidence"]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The verdict on each challenger, the verdict of the night, and who is to serve.
-
-    Parameters
-    ----------
-    judged : mapping of str to StrategyVerdict
-        By challenger: verdict, reasons and numbers.
-    verdict : {"promote", "hold", "reject", "insufficient_evidence"}
-        Of the night: `promote` if there is a winner.
-    winner : str or None
-        The challenger that is to serve; None: what serves now.
-    """
-
-    judged: Mapping[str, StrategyVerdict]
-    verdict: Verdict
-    winner: str | None
+from nightloop.tasks.record.manifest import StrategyVerdict, TermEvidence
+from nightloop.tasks.record.outcomes import Decision, Verdict
 
 
 @dataclass(frozen=True)
 class Case:
-    """The terms of the comparison of one challenger."""
+    """One challenger, and by what it is judged."""
 
     name: str
     metric: str
     refresh: bool  # the newer weights of the strategy that serves already
-    alpha: float  # chance of a mistake that this comparison may have
-    comparisons: int
+    alpha: float  # chance of a mistake of each bound that is shown
+    standing: (
+        RivalStanding | None
+    )  # its evidence since the champion's strategy began to serve; None: judged by tonight's interval
 
 
-def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evidence]) -> Decision:
-    """Judge every challenger of the newest night on the last `rule.evidence_nights` nights.
+def decide(
+    rule: Gate,
+    family: str,
+    incumbent: str | None,
+    nights: Sequence[Evidence],
+    carried: TermEvidence | None = None,
+    rolled_back: bool = False,
+) -> Decision:
+    """Judge every challenger of the newest night, and carry the evidence to the next one.
 
-    A challenger of another strategy is promoted if it surely gains more than `rule.min_gain`. The probability that a
-    night promotes any of them though none is better is at most `rule.alpha` (Bonferroni). The incumbent's own newer
-    weights are promoted unless they are surely worse. None may fail a guardrail. If nights, users or numbers are
-    missing, nothing is promoted. The winner is the challenger with the largest gain, unless the incumbent's newer
-    weights gain as much.
+    A challenger of another strategy is promoted as soon as the evidence since the incumbent began to serve is enough: the
+    probability of any false promotion in 365 nights is at most `rule.alpha`, however often one looks. A gain counts if it
+    is above `rule.min_gain`. The incumbent's own newer weights are promoted unless the last `rule.evidence_nights` nights
+    say that they are surely worse: that changes no strategy. While nothing serves, a challenger is promoted if those
+    nights say that it is surely better than the reference. None may fail a guardrail. If nights, users or numbers are
+    missing, nothing is promoted. The winner is the challenger with the largest gain, unless the incumbent's newer weights
+    gain as much.
 
     Parameters
     ----------
@@ -73,7 +66,11 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
     incumbent : str or None
         The strategy that serves; None: nothing serves yet.
     nights : sequence of Evidence
-        Oldest first.
+        Oldest first. Only the newest is added to the evidence; those before it are for intervals and guardrails.
+    carried : TermEvidence or None, default None
+        The `evidence` of the decision of the night before; None: it begins tonight.
+    rolled_back : bool, default False
+        Older weights of the incumbent serve than the night before.
 
     Returns
     -------
@@ -87,29 +84,47 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
 
     Examples
     --------
-    What serves has the item of thirty users second, SML has it first. NDCG is 1 instead of 1 / log2(3).
+    What serves has the item of every user second. SML has it first for two thirds of them, on five nights.
 
     >>> import torch
     >>> from nightloop.tasks.gate.decide import decide
     >>> from nightloop.tasks.gate.evidence import Evidence
     >>> from nightloop.tasks.plan.plan import Gate
-    >>> user, no = torch.arange(30), torch.zeros(30, dtype=torch.bool)
-    >>> rows = {"user": user, "item": user, "new_user": no, "new_item": no, "equal": 0 * user}
-    >>> night = Evidence(0, {**rows, "above": 0 * user + 1}, {"SML": {**rows, "above": 0 * user}})
-    >>> decision = decide(Gate(evidence_nights=1), "ranking", "FineTune", [night])
+    >>> no, evidence = torch.zeros(60, dtype=torch.bool), None
+    >>> for period in range(5):
+    ...     user = torch.arange(60) + 60 * period
+    ...     rows = {"user": user, "item": user, "new_user": no, "new_item": no, "equal": 0 * user}
+    ...     above = torch.tensor([0, 0, 1]).repeat(20)
+    ...     night = Evidence(period, {**rows, "above": 0 * user + 1}, {"SML": {**rows, "above": above}})
+    ...     decision = decide(Gate(evidence_nights=1), "ranking", "FineTune", [night], evidence)
+    ...     evidence = decision.evidence
     >>> print(decision.winner, round(decision.judged["SML"].numbers["effect"], 3))
-    SML 0.369
+    SML 0.246
     """
     metric, latest = metric_of(rule, family), list(nights)[-rule.evidence_nights :]
-    names = list(latest[-1].challengers) if latest else []
-    rivals = max(sum(name != incumbent for name in names), 1)
+    if not latest:
+        return Decision({}, "insufficient_evidence", None, carried)
+    names = list(latest[-1].challengers)
+    rivals = [name for name in names if name != incumbent]
+    term = open_term(carried, latest[-1].period, Conditions(incumbent, metric, rule.min_gain), rivals, rolled_back)
+    term = add_gains(term, {name: _gain_of(nights, name, metric, rule.min_gain) for name in rivals})
     judged = {}
     for name in names:
-        refresh = name == incumbent
-        case = Case(name, metric, refresh, rule.alpha if refresh else rule.alpha / rivals, 1 if refresh else rivals)
-        judged[name] = _judge(rule, case, latest)
+        place = None if incumbent is None or name == incumbent else standing(term, name, rule.alpha)
+        alpha = rule.alpha / max(len(rivals), 1) if incumbent is None else rule.alpha
+        judged[name] = _judge(rule, Case(name, metric, name == incumbent, alpha, place), latest)
     winner = _winner(judged, incumbent)
-    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
+    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner, term)
+
+
+def _gain_of(nights: Sequence[Evidence], name: str, metric: str, min_gain: float) -> NightGain | None:
+    try:
+        tonight, before = (
+            pool_nights([night], name, metric) for night in (nights[-1], nights[-2] if len(nights) > 1 else nights[-1])
+        )
+    except DataError:
+        return None  # the verdict says why
+    return night_gain(tonight, before if len(nights) > 1 else None, min_gain) if tonight else None
 
 
 def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> StrategyVerdict:
@@ -155,16 +170,28 @@ def _choose_verdict(
         return "promote", (
             "It is the newer weights of the strategy that serves, and nothing says that they are worse.",
         )
-    if margin.low > 0:
-        more = f" by more than the {share(rule.min_gain)} that gate.min_gain asks for" if rule.min_gain else ""
-        return "promote", (f"It is surely better than what served{more}.",)
     if plain.low == plain.high == 0:
         return "hold", ("It did exactly as well as what served, row by row.",)
-    if plain.low > 0:
-        return "hold", (
-            f"It is better, but maybe by less than the {share(rule.min_gain)} that gate.min_gain asks for.",
-        )
-    return "hold", ("It may be better or worse than what served: the interval holds zero.",)
+    more = f" by more than the {share(rule.min_gain)} that gate.min_gain asks for" if rule.min_gain else ""
+    if case.standing is not None:
+        enough = case.standing.evidence >= case.standing.needed and case.standing.nights >= rule.evidence_nights
+        better = f"It is surely better than what served{more}. " if enough else ""
+        return "promote" if enough else "hold", (better + describe_standing(case.standing, rule, more),)
+    if margin.low > 0:
+        return "promote", (f"It is surely better than the reference{more}, and nothing serves yet.",)
+    return "hold", (f"Nothing serves yet, and it is not surely better than the reference{more}.",)
+
+
+def describe_standing(now: RivalStanding, rule: Gate, more: str) -> str:
+    """The evidence so far, and how many more such nights it would take."""
+    span_so_far = f"{now.nights} night{'' if now.nights == 1 else 's'}"
+    measured = f"The evidence is {now.evidence:.3g} after {span_so_far}; {now.needed:.3g} is needed."
+    if now.evidence >= now.needed:
+        short = rule.evidence_nights - now.nights
+        return f"{measured} gate.evidence_nights asks for {short} more." if short > 0 else measured
+    if now.nights_to_go is None:
+        return f"{measured} At the gain so far a year would not be enough{more and ' to show a gain' + more}."
+    return f"{measured} About {now.nights_to_go} more such nights would be enough."
 
 
 def _describe_verdict(
@@ -177,18 +204,25 @@ def _describe_verdict(
     sentence = (
         f"It {verb} {abs(plain.mean):.4g} {case.metric} ({served:.4f} served, {challenger:.4f} now: {share(relative)} "
         f"{'better' if plain.mean >= 0 else 'worse'}); interval {bound(plain.low)} to {bound(plain.high)}, "
-        f"each end wrong with chance {case.alpha:.3g}."
+        f"each end wrong with chance {case.alpha:.3g} on a single night."
     )
-    evidence = f"Evidence: {plain.rows:,} rows of {plain.users:,} users over {span(pool.names)}."
+    rows = f"Interval from {plain.rows:,} rows of {plain.users:,} users over {span(pool.names)}."
     numbers = {**figures(plain, served), "challenger": finite(challenger), **guardrails.numbers}
     case_numbers: dict[str, JsonValue] = {
         "metric": case.metric,
         "nights": len(pool.periods),
         "alpha": finite(case.alpha),
-        "comparisons": case.comparisons,
         "refresh": case.refresh,
     }
-    return StrategyVerdict(verdict=verdict, reasons=(*why, sentence, evidence), numbers={**case_numbers, **numbers})
+    if case.standing is not None:
+        now = case.standing
+        case_numbers |= {
+            "evidence": finite(now.evidence),
+            "needed": finite(now.needed),
+            "evidence_nights": now.nights,
+            "nights_to_go": now.nights_to_go,
+        }
+    return StrategyVerdict(verdict=verdict, reasons=(*why, sentence, rows), numbers={**case_numbers, **numbers})
 
 
 def _no_verdict(reason: str) -> StrategyVerdict:
@@ -210,7 +244,7 @@ def reject_winner(
     )
     judged = {**decision.judged, name: refused}
     winner = _winner(judged, incumbent)
-    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
+    return replace(decision, judged=judged, verdict="promote" if winner else _combine_verdicts(judged), winner=winner)
 
 
 def _combine_verdicts(judged: Mapping[str, StrategyVerdict]) -> Verdict:

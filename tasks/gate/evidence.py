@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from nightloop.tasks.evaluation.summary import SLICES, direction, per_interactio
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Gate
+
+SLICE = "slice/"  # before the name of a column of the plan's slices
+MOST_VALUES = 10  # of a column that are slices: the most frequent ones
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,15 @@ class Evidence:
         The scored period of each challenger, with the same rows.
     name : str, default ""
         Name of the period, for messages.
+    values : mapping of str to sequence of str, default empty
+        By categorical column that is a slice: the value of each code of the column `slice/COLUMN` of the scored periods.
     """
 
     period: int
     served: Mapping[str, Tensor] | None
     challengers: Mapping[str, Mapping[str, Tensor]]
     name: str = ""
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,13 @@ class Pool:
     user: Tensor
     served: Tensor  # the metric of what served
     gain: Tensor  # of the challenger over it; plus is better, whatever the metric
-    slices: Mapping[str, Tensor]  # bool
+    slices: Mapping[str, Tensor]  # bool; the largest values of the plan's own columns are called COLUMN=VALUE
     label: Tensor  # clicks only; empty for rankings
     predicted: Tensor  # by the challenger
     before: Tensor  # by what served
     names: tuple[str, ...]  # of the periods, for messages
     draw: Tensor  # rankings: rows of one number were ranked against one pool of items; clicks: every row its own
+    codes: Mapping[str, Tensor] = field(default_factory=dict)  # of a single night, by column of the plan's slices
 
 
 def metric_of(rule: Gate, family: str) -> str:
@@ -82,11 +89,11 @@ def metric_of(rule: Gate, family: str) -> str:
     if rule.metric == "auto":
         return leading_metric("auto", family == "ctr", ())
     name, _, k = rule.metric.partition("@")
-    if family == "ctr" and rule.metric == "logloss":
+    if family == "ctr" and rule.metric in ("logloss", "auc"):
         return rule.metric
     if family == "ranking" and name in ("recall", "ndcg") and k.isdigit() and int(k) > 0:
         return rule.metric
-    allowed = "recall@K and ndcg@K" if family == "ranking" else "logloss"
+    allowed = "recall@K and ndcg@K" if family == "ranking" else "logloss and auc"
     raise PlanError(f"gate.metric is {rule.metric!r}; a {family} plan may use auto, {allowed}")
 
 
@@ -127,17 +134,36 @@ def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | No
     pairs = [
         _pair_night(night, night.served, night.challengers[name], metric)
         for night in nights
-        if night.served is not None and name in night.challengers and len(night.served.get("user", ()))
+        if night.served is not None and name in night.challengers and _can_measure(night.served, metric)
     ]
     if not pairs:
         return None
     slices = {s: torch.cat([pair.slices[s] for pair in pairs]) for s in SLICES}
+    slices |= _largest_values([pair.codes for pair in pairs], nights[-1].values)
     parts = ("user", "served", "gain", "label", "predicted", "before")
     columns = [torch.cat([getattr(pair, part) for pair in pairs]) for part in parts]
     user, served, gain, label, predicted, before = columns
     draw = torch.cat([pair.draw + night * 2**32 for night, pair in enumerate(pairs)])
     periods, names = tuple(pair.periods[0] for pair in pairs), tuple(pair.names[0] for pair in pairs)
     return Pool(periods, user, served, gain, slices, label, predicted, before, names, draw)
+
+
+def _can_measure(served: Mapping[str, Tensor], metric: str) -> bool:
+    """Whether there are rows, and for an AUC both classes."""
+    rows = len(served.get("user", ()))
+    return rows > 0 and (metric != "auc" or 0 < int((served["label"] > 0.5).sum()) < rows)
+
+
+def _largest_values(nights: Sequence[Mapping[str, Tensor]], values: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+    """Which rows have each of the most frequent values of the plan's slices."""
+    slices = {}
+    for column, texts in values.items():
+        if all(column in codes for codes in nights):
+            codes = torch.cat([night[column] for night in nights])
+            found, counts = torch.unique(codes, return_counts=True)
+            for code in found[counts.argsort(descending=True, stable=True)[:MOST_VALUES]].tolist():
+                slices[f"{column}={texts[code]}"] = codes == code
+    return slices
 
 
 def _pair_night(night: Evidence, served: Mapping[str, Tensor], challenger: Mapping[str, Tensor], metric: str) -> Pool:
@@ -157,4 +183,5 @@ def _pair_night(night: Evidence, served: Mapping[str, Tensor], challenger: Mappi
         else (nothing, nothing, nothing)
     )
     names = (night.name or f"period {night.period}",)
-    return Pool((night.period,), served["user"], before, gain, slices, label, predicted, earlier, names, draw)
+    codes = {column: served[f"{SLICE}{column}"] for column in night.values if f"{SLICE}{column}" in served}
+    return Pool((night.period,), served["user"], before, gain, slices, label, predicted, earlier, names, draw, codes)

@@ -10,6 +10,7 @@ import torch
 from pydantic import JsonValue
 
 from nightloop.tasks.evaluation.ctr_metrics import logloss, normalised_entropy
+from nightloop.tasks.evaluation.summary import SLICES
 from nightloop.tasks.gate.bootstrap import Resamples, interval
 from nightloop.tasks.gate.evidence import Pool
 from nightloop.tasks.gate.numbers import figures, finite, share
@@ -40,7 +41,9 @@ class GuardrailFindings:
 def check_slices(pool: Pool, resamples: Resamples, rule: Gate, alpha: float) -> GuardrailFindings:
     """Fails if new or known users or items surely lose more than `rule.max_slice_loss` of what served gave them.
 
-    A loss is sure if the upper bound of gain + max_slice_loss x served, row by row, is below zero.
+    The most frequent values of the plan's `gate.slices` are guarded in the same way. A loss is sure if the upper bound of
+    gain + max_slice_loss x served, row by row, is below zero. The values of the plan's slices share the probability of a
+    mistake.
 
     Parameters
     ----------
@@ -76,9 +79,11 @@ def check_slices(pool: Pool, resamples: Resamples, rule: Gate, alpha: float) -> 
     -1.0 None
     """
     failed, numbers = [], dict[str, JsonValue]()
+    own = len(pool.slices) - len(SLICES)
     for name, rows in pool.slices.items():
-        plain = interval(pool.gain, rows, resamples, alpha)
-        slack = interval(pool.gain + rule.max_slice_loss * pool.served, rows, resamples, alpha)
+        chance = alpha if name in SLICES else alpha / own
+        plain = interval(pool.gain, rows, resamples, chance)
+        slack = interval(pool.gain + rule.max_slice_loss * pool.served, rows, resamples, chance)
         if plain is None or slack is None:
             numbers[name] = None
             continue
@@ -87,7 +92,7 @@ def check_slices(pool: Pool, resamples: Resamples, rule: Gate, alpha: float) -> 
         if slack.high < 0:
             lost = share(plain.mean / served if served else None)
             failed.append(
-                f"For {PEOPLE[name]} it is worse by {lost} ({plain.rows:,} rows of {plain.users:,} users), "
+                f"For {PEOPLE.get(name, f'rows with {name}')} it is worse by {lost} ({plain.rows:,} rows of {plain.users:,} users), "
                 f"surely more than the {share(rule.max_slice_loss)} that gate.max_slice_loss allows."
             )
     return GuardrailFindings(tuple(failed), (), numbers)

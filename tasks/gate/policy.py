@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from nightloop.tasks.gate.decide import Decision, Verdict, reject_winner
+from nightloop.tasks.gate.decide import reject_winner
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import (
@@ -18,6 +18,7 @@ from nightloop.tasks.record.manifest import (
     TrainingFailure,
 )
 from nightloop.tasks.record.night_context import Night
+from nightloop.tasks.record.outcomes import Decision, Verdict
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ def reference_label(
     if served and served.strategy == incumbent and CHAMPION in scores:
         return CHAMPION
     return incumbent if incumbent in scores else None
+
+
+def serves_older_weights(before: Manifest | None, champion: ChampionRef | None) -> bool:
+    """Whether a person went back to older weights of the strategy that served the night before."""
+    last = before.champion if before else None
+    return bool(last and champion and last.strategy == champion.strategy and champion.period < last.period)
 
 
 def with_failures(decision: Decision, failed: Mapping[str, TrainingFailure]) -> Decision:

@@ -168,17 +168,19 @@ def _take_notes(
 
 def _note_times(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
     """Times as written and as read: the first few, and as many of those that cannot be read."""
-    for raw, at in zip(flat_column(head, name).to_pylist(), head.column("_micros").to_pylist(), strict=True):
-        written = (
-            _in_utc(raw).isoformat(timespec="seconds").replace("+00:00", "Z") if isinstance(raw, datetime) else str(raw)
-        )
-        if raw is not None and (len(noted) < EXAMPLES or (at is None and len(noted) < 2 * EXAMPLES)):
-            noted.setdefault(written, "no time" if at is None else _iso(at))
+    values, micros = flat_column(head, name), head.column("_micros")
+    texts = values.cast(pa.string()).to_pylist()
+    for row, (text, at) in enumerate(zip(texts, micros.to_pylist(), strict=True)):
+        if text is not None and (len(noted) < EXAMPLES or (at is None and len(noted) < 2 * EXAMPLES)):
+            raw = None if at is None else values[row].as_py()  # what cannot be read may be beyond the times of Python
+            time = _in_utc(raw) if isinstance(raw, datetime) else ""
+            noted.setdefault(time or text, "no time" if at is None else _iso(at))
 
 
-def _in_utc(time: datetime) -> datetime:
+def _in_utc(time: datetime) -> str:
     """A time in UTC, as which one without a zone is read."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return utc.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:

@@ -79,8 +79,7 @@ def _place(settings: Settings, pipeline: str) -> str:
 
 def _marks(settings: Settings, pipeline: str) -> str:
     """The directory of the marks. It is in the data place, from which only Parquet files are removed."""
-    place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
-    return f"{place}/{pipeline}/_catalogs"
+    return f"{settings.data_path(pipeline)}/_catalogs"
 
 
 def _catalog(warehouse: Warehouse, settings: Settings, pipeline: str) -> str:

@@ -18,9 +18,9 @@ def exact_names(params: Mapping[str, object] | None) -> dict[str, object]:
     """The parameters of a statement, with `file` and `files` escaped: DuckDB's readers would read names as patterns."""
     escaped = dict(params or {})
     if isinstance(file := escaped.get("file"), str):
-        escaped["file"] = _escape_name(file)
+        escaped["file"] = escape_name(file)
     if isinstance(files := escaped.get("files"), list):
-        escaped["files"] = [_escape_name(file) for file in files]
+        escaped["files"] = [escape_name(file) for file in files]
     return escaped
 
 
@@ -56,7 +56,7 @@ def unreadable_name(pattern: str) -> str:
     return next((repr(name.encode(errors="surrogateescape"))[2:-1] for name in names if not _is_text(name)), "")
 
 
-def _escape_name(file: str) -> str:
+def escape_name(file: str) -> str:
     """A pattern that finds this file only: wildcards are put in brackets. A URL is returned as it is."""
     return file if file.startswith(("http://", "https://")) else WILD.sub(r"[\g<0>]", file)
 

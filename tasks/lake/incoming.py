@@ -45,14 +45,14 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
 
     Raises DataError if a column of the plan is missing, has a name that is reserved for the lake, or holds nested values.
     """
-    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _is_role(name, columns)))
-    texts = tuple(name for name in texts if name not in columns.numeric)
+    others = {columns.user, columns.item, columns.time, columns.label, columns.logged_probability, *columns.numeric}
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if name not in others))
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = _read_batches(batches)
     first = next(stream, None)
-    if first is None:
-        first = _empty_batch(columns, texts)
+    if first is None:  # a delivery without a row
+        first = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in columns.names})
     head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
@@ -102,24 +102,6 @@ def check_names(names: Iterable[str]) -> None:
         seen[plain] = name
 
 
-def _is_role(name: str, columns: Columns) -> bool:
-    return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
-
-
-def _empty_batch(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
-    """A delivery without a row."""
-    names = [
-        columns.user,
-        columns.item,
-        columns.time,
-        *([columns.label] if columns.label else []),
-        *([columns.logged_probability] if columns.logged_probability else []),
-        *texts,
-        *columns.numeric,
-    ]
-    return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
-
-
 def _number_rows(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, columns: Columns, texts: tuple[str, ...]
 ) -> Iterator[pa.RecordBatch]:
@@ -158,7 +140,7 @@ def _types(schema: pa.Schema) -> str:
 
 def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
-    _refuse_other_order(batch, columns)
+    _refuse_other_columns(batch, columns)
     batch, size = _join_lists(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
     arrays: dict[str, pa.Array] = {
@@ -166,31 +148,33 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
         "time": _dates_to_times(flat_column(batch, columns.time)),
         "user": as_text(flat_column(batch, columns.user)),
         "item": as_text(flat_column(batch, columns.item)),
-        "label": as_number(flat_column(batch, columns.label)) if columns.label else none,
+        "label": _number_column(batch, columns.label) if columns.label else none,
     }
     if columns.logged_probability:
-        arrays["served"] = as_number(flat_column(batch, columns.logged_probability))
+        arrays["served"] = _number_column(batch, columns.logged_probability)
     arrays |= {name: as_text(flat_column(batch, name)) for name in texts}
-    arrays |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
+    arrays |= {name: _number_column(batch, name) for name in columns.numeric}
     arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     known = batch.column(INSTANT) if INSTANT in batch.schema.names else pa.nulls(size, pa.timestamp("us", tz="UTC"))
     return pa.RecordBatch.from_pydict({**arrays, "_none": none, INSTANT: known})
 
 
-def _refuse_other_order(batch: pa.RecordBatch, columns: Columns) -> None:
-    """Raise DataError if a row holds the columns' names in another order: files were joined, and what follows is in the wrong columns."""
+def _refuse_other_columns(batch: pa.RecordBatch, columns: Columns) -> None:
+    """Raise DataError if a row holds the columns' names again, and some of them moved or changed: files were joined, and what follows
+    is in the wrong columns."""
     times = flat_column(batch, columns.time)
     if not pa.types.is_string(times.type):
         return
     for row in batch.filter(pc.ends_with(times, columns.time)).slice(0, 1000).to_pylist():
-        again = {name: value.strip() for name, value in row.items() if isinstance(value, str)}
-        for name, value in again.items() if again[columns.time] == columns.time else ():
-            if value != name and value in row:
+        again = {name: value.strip() for name, value in row.items() if isinstance(value, str) and value.strip()}
+        same = [name for name, value in again.items() if value == name]
+        for name, value in again.items() if columns.time in same else ():
+            if value != name and (value in row or len(same) > 1):
                 raise DataError(
-                    f"the source: a row holds the names of the columns again, and in another order: {value[:60]!r} where {name[:60]!r} "
-                    "stood. Files were joined whose columns differ in their order, so that values would be read in the wrong columns: "
-                    "deliver each as a file of its own"
+                    f"the source: a row holds the names of the columns again, and {value[:60]!r} where {name[:60]!r} stood. If it is "
+                    "the first line of a file, set the source's option `header: true`. Else files were joined whose columns differ, so "
+                    "that values would be read in the wrong columns: deliver each as a file of its own"
                 )
 
 
@@ -229,8 +213,9 @@ def _parse_values(text: str, name: str) -> list[str | None]:
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
     try:
-        values = json.loads(text, parse_float=str, parse_int=str)
-    except ValueError:
+        values = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        json.dumps(values, ensure_ascii=False).encode()  # a ValueError for half a character, \ud800
+    except (ValueError, RecursionError):
         values = (
             [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
         )  # [promo] is a text, [1 2] is a numpy list
@@ -277,6 +262,16 @@ def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         values = values.cast(pa.string())
     return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values
+
+
+def _number_column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of numbers. Raises DataError if it holds times: these are numbers only in a unit, which nothing says here."""
+    values = flat_column(batch, name)
+    if pa.types.is_temporal(values.type):
+        raise DataError(
+            f"the source: the column {name[:60]!r} holds {values.type}, and a number is wanted: write it as one, such as seconds"
+        )
+    return as_number(values)
 
 
 def _key(parts: list[pa.Array]) -> pa.Array:

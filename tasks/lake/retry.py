@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.errors import DataError, StoreError
 
 # A statement that could not read the catalog has done nothing yet. SQLite reports "disk I/O error" if it is opened while
 # the last other connection closes and removes its write-ahead log.
@@ -25,6 +26,10 @@ IN_THE_WAY = re.compile(
     + UNSEEN.pattern,
     re.I,
 )
+# SQLite's disk error is a conflict only while it is rare: on a full or broken disk every attempt ends with it.
+DISK = re.compile("disk I/O error", re.I)
+DISK_ERRORS = 10  # attempts, about two seconds
+ATTEMPTS = 60  # of a write that conflicts with other writers
 # Errors in the data, which pyarrow raises as OSError if DuckDB finds them while it streams.
 AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Error", re.I)
 Answer = TypeVar("Answer")
@@ -40,6 +45,26 @@ def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
                 raise
         time.sleep(pause)
     return ask()
+
+
+def retry_conflicts(attempt: Callable[[], Answer], kind: type[Exception]) -> Answer:
+    """The result of `attempt`, repeated with increasing pauses while it conflicts with other writers by an error of this kind.
+
+    Raises StoreError if the disk fails, and TimeoutError if the conflicts do not end.
+    """
+    last = ""
+    for number in range(ATTEMPTS):
+        try:
+            return attempt()
+        except kind as error:
+            last = str(error)
+            if DISK.search(last) and number >= DISK_ERRORS:
+                raise StoreError(
+                    "the disk of the lake's catalog cannot be read or written: it is full or read-only, or it fails. Free space "
+                    f"and run again ({last})"
+                ) from error
+        time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
+    raise TimeoutError(f"other writers conflicted {ATTEMPTS} times; run again when they are done. Last error: {last}")
 
 
 def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:

@@ -20,7 +20,8 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.plan import Columns, Plan
 
-OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0-9a-f-]+\.parquet$")  # a file's path
+# The path of a file below the data path of its lake. A copy of the lake, or another lake, below it has a longer one.
+OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(\w+=[^/]+/)*ducklake-[0-9a-f-]+\.parquet")
 
 
 def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
@@ -112,13 +113,24 @@ def compact_lake(warehouse: Warehouse, before: datetime) -> None:
 
 
 def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
-    """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as well."""
+    """Raise DataError if the data place holds Parquet files that this lake did not write: it would remove them as well."""
     orphans = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
-    if others := [path for path in orphans if not OURS.search(path)]:
+    root = _single_slashes(warehouse.place)
+    others = [
+        path
+        for path in orphans
+        if not (_single_slashes(path).startswith(root) and OURS.fullmatch(_single_slashes(path).removeprefix(root)))
+    ]
+    if others:
         raise DataError(
-            f"no file of the lake was removed or merged: its directory holds files that nightloop did not write, the first is "
-            f"{others[0]}. Move them to another directory, or set NIGHTLOOP_DATA to a directory that only nightloop uses"
+            f"no file of the lake was removed or merged: its directory holds files that this lake did not write, the first is "
+            f"{others[0]}. Move them to another directory (a backup, another lake), or set NIGHTLOOP_DATA to a directory that only "
+            "this lake uses"
         )
+
+
+def _single_slashes(path: str) -> str:
+    return re.sub("/+", "/", path)
 
 
 def _versions_of(keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:

@@ -4,9 +4,7 @@ By default a SQLite file and Parquet files under home; PostgreSQL and S3 need ot
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +21,14 @@ from duckdb_extensions import import_extension
 from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
-from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, unwrap_interrupts
+from nightloop.tasks.lake.retry import (
+    IN_THE_WAY,
+    interruptible,
+    next_batch,
+    retry_conflicts,
+    retry_unseen,
+    unwrap_interrupts,
+)
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
@@ -33,10 +38,9 @@ from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
 CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
-ATTEMPTS = 60  # of a write that conflicts with other writers
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
-MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide")
+MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json", "parquet_rows")
 Answer = TypeVar("Answer")
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
@@ -48,6 +52,7 @@ class Warehouse:
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     scratch: Path  # a directory that is removed when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
+    place: str = ""  # of the Parquet files of this lake
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     head: bool = False  # read only the first rows of files, and do not check the rest
     remote: Callable[[str], BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3 by its address
@@ -64,7 +69,7 @@ class Warehouse:
         """
         directory = settings.home.absolute() / "lake"
         with redact_errors(), unwrap_interrupts(), scratch(directory) as room, _connect(settings, room) as connection:
-            warehouse = Warehouse(connection, room, int(settings.logs_memory))
+            warehouse = Warehouse(connection, room, int(settings.logs_memory), settings.data_path(pipeline))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
@@ -185,16 +190,8 @@ def _translate_errors() -> Iterator[None]:
 
 
 def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
-    """The result of `attempt`, repeated with increasing pauses while it conflicts with other writers."""
-    last = ""
-    for number in range(ATTEMPTS):
-        try:
-            with _translate_errors():
-                return attempt()
-        except duckdb.Error as error:
-            last = str(error)
-        time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
-    raise TimeoutError(f"other writers conflicted {ATTEMPTS} times; run again when they are done. Last error: {last}")
+    """The result of `attempt`, repeated while it conflicts with other writers."""
+    return retry_conflicts(_translate_errors()(attempt), duckdb.Error)
 
 
 def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
@@ -259,13 +256,12 @@ def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, cre
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
     """Open the catalog. Raises DataError for one of a newer DuckLake, StoreError if it cannot be reached."""
-    data = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
     where, kind = f"{settings.home.absolute()}/lake/{pipeline}.sqlite", "sqlite"
     if catalog := settings.postgres:
         where, kind = f"postgres:{catalog.server}", "postgres"
         if catalog.password:  # not in the connection string, which DuckDB repeats in its errors
             connection.execute(fill_in(statement("catalog/postgres_secret"), {"password": catalog.password}))
-    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{data}/{pipeline}/"}
+    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{settings.data_path(pipeline)}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _retry_conflicts(lambda: connection.execute(attach))

@@ -11,25 +11,26 @@ from torch import Generator, Tensor, nn
 from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
-# Of a first value's spread: what is smaller counts as this. Zero has no logarithm, and the slope of log |e| is 1 / e, so
-# that with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes.
+# Of a first value's spread: the logarithm is that of sqrt(e^2 + floor^2). Zero has no logarithm, and the slope of log |e| is
+# 1 / e: with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes. A hard
+# floor would leave the numbers below it without a gradient.
 LEAST = 0.5
-MEAN, SPREAD = -0.635181, 1.110721  # of log |x|, x from N(0, 1): -(Euler's constant + log 2) / 2 and pi / sqrt(8)
+MEAN, SPREAD = -0.111791, 0.453091  # of log sqrt(x^2 + LEAST^2), x from N(0, 1), by numerical integration
 
 
 class AFNPlus(nn.Module):
     """Products of embeddings to learned powers, through logarithms, and a perceptron with embeddings of its own.
 
         logit = MLP([exp(z_1) - 1 .. exp(z_k) - 1]) + MLP([e'_1 .. e'_m])
-        z = W s(log max(|e|, scale / 2)) + c
+        z = W s(log sqrt(e^2 + (scale / 2)^2)) + c
 
-    There are `neurons` vectors z, of `width` numbers each. The published model normalises log and exp over the batch. A
-    logit would then depend on the rows beside it, and on moments of an older period. Here s is the fixed shift and
-    scale that give log |e| of a first value mean 0 and variance 1 (but for the lower limit), and c and the layers learn
-    the rest. The last layer of the published model, which adds both perceptrons, is part of theirs. Each field's row
-    holds e_i and, after it, e'_i, both drawn from N(0, `scale`^2). A numeric column x has one such row of its own,
-    multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. The perceptrons
-    have ReLU between their layers, no normalisation and no dropout.
+    There are `neurons` vectors z, of `width` numbers each. The published model normalises log and exp over the batch.
+    A logit would then depend on the rows beside it, and on moments of an older period. Here s is the fixed shift and
+    scale that give the logarithm of a first value mean 0 and variance 1, and c and the layers learn the rest. The
+    last layer of the published model, which adds both perceptrons, is part of theirs. Each field's row holds e_i and,
+    after it, e'_i, both drawn from N(0, `scale`^2). A numeric column x has one such row of its own, multiplied by
+    sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. The perceptrons have ReLU
+    between their layers, no normalisation and no dropout.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class AFNPlus(nn.Module):
     hidden : sequence of int, default (400, 400, 400)
         Units of each hidden layer of the perceptron over the embeddings e', first to last.
     scale : float, default 0.1
-        Standard deviation of new embeddings, and twice the lower limit of |e| in the logarithm.
+        Standard deviation of new embeddings, and twice the floor in the logarithm.
 
     Raises
     ------
@@ -89,13 +90,8 @@ class AFNPlus(nn.Module):
         )
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.neurons = width, neurons
+        self.factor_columns, self.width, self.neurons = width, 2 * width, neurons
         self.cross, self.hidden = tuple(cross), tuple(hidden)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: both embeddings."""
-        return 2 * self.factor_columns
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, 2 width]."""
@@ -122,5 +118,6 @@ class AFNPlus(nn.Module):
 
     def _logarithms(self, embeddings: Tensor) -> Tensor:
         """Standard logarithms [n d, m] of embeddings [n, m, d]."""
-        logs = embeddings.transpose(1, 2).flatten(0, 1).abs().clamp_(min=LEAST * self.scale).log()
+        squares = embeddings.transpose(1, 2).flatten(0, 1).square()
+        logs = (squares + (LEAST * self.scale) ** 2).log() / 2
         return (logs - (log(self.scale) + MEAN)) / SPREAD

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, get_args
-
-import torch
 
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 
 Optimizer = Literal["adagrad", "adam"]
 Precision = Literal["float32", "bfloat16"]
+SMALLEST = 16  # rows of a batch that is made smaller for more steps
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class TrainConfig:
         Learning rate of all other weights, by Adam.
     precision : {"float32", "bfloat16"}, default "float32"
         Precision of the matrix products of the layers; a model without layers is not affected. It is an option because
-        it changes results in the third digit. On a processor without bfloat16 instructions it is slower, not faster
-        (see `fast_bfloat16`).
+        it changes results in the third digit. On a processor without bfloat16 instructions it is slower, not faster.
     parts : int, default 2
         A batch is split into at most this many parts (1 to 64) of 512 rows or more, each for its own thread. MF and
         LightGCN always have one part, because their steps take no longer than splitting does. The last digits of sums
@@ -96,17 +94,22 @@ class TrainConfig:
         if wrong:
             raise PlanError("training: " + "; ".join(wrong))
 
+    def with_steps(self, rows: int, least: int) -> TrainConfig:
+        """The same settings with a batch so small that there are at least `least` steps; a batch has `SMALLEST` rows or more.
+
+        A generator or a transfer learns little from the few steps that a large batch leaves of a small period.
+
+        Examples
+        --------
+        >>> from nightloop.tasks.modules.train_config import TrainConfig
+        >>> [TrainConfig(epochs=1, batch_size=1024).with_steps(rows, 100).batch_size for rows in (1_000_000, 7_000, 50)]
+        [1024, 70, 16]
+        """
+        if not least:
+            return self
+        small = max(rows * max(self.epochs, 1) // least, SMALLEST)
+        return replace(self, batch_size=min(self.batch_size, small))
+
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware.
-
-    Returns
-    -------
-    bool
-        If it is False, the precision "bfloat16" is slower than "float32".
-    """
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

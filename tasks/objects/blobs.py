@@ -8,6 +8,7 @@ import re
 import time
 
 from nightloop.tasks.objects import trash
+from nightloop.tasks.objects.checksum import check_blob
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
@@ -54,24 +55,16 @@ def get(objects: Objects, sha: str) -> bytes:
     """
     key = blob_key(sha)
     try:
-        found = read_parsed(objects, key, lambda data: _check_hash(sha, data))
+        found = read_parsed(objects, key, lambda data: check_blob(key, data))
     except ValueError:
-        found = trash.restore_removal(objects, key, lambda data: _check_hash(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: check_blob(key, data))
         if found is None:
             raise
         put(objects, found)
     if found is None:
-        found = trash.restore_removal(objects, key, lambda data: _check_hash(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: check_blob(key, data))
     if found is None:
         raise FileNotFoundError(
             f"{key} is not in the store{trash.removal_in_words(objects, key)}; run again what needs it"
         )
     return found
-
-
-def _check_hash(sha: str, data: bytes) -> bytes:
-    if hashlib.sha256(data).hexdigest() != sha:
-        raise DataError(
-            f"{blob_key(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is a different one. It is not used"
-        )
-    return data

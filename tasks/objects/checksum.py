@@ -23,3 +23,12 @@ def unseal(key: str, sealed: bytes) -> bytes:
             f"{key} ({len(sealed)} bytes) was changed or cut off: its SHA-256 is not the one it was sealed with"
         )
     return data
+
+
+def check_blob(key: str, data: bytes) -> bytes:
+    """The bytes of the blob `blobs/<SHA-256>`. Raises DataError naming the key if they have another hash."""
+    if hashlib.sha256(data).hexdigest() != key.removeprefix("blobs/"):
+        raise DataError(
+            f"{key} ({len(data)} bytes) was changed or cut off: its SHA-256 is a different one. It is not used"
+        )
+    return data

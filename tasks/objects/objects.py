@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
+YOUNGEST = 60.0  # seconds; a younger file may belong to a writer that has not locked it yet
 
 
 class Objects(Protocol):
@@ -35,6 +36,9 @@ class Objects(Protocol):
     All methods raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a
     write may or may not have happened) and OSError (full, broken).
     """
+
+    def __hash__(self) -> int:
+        """A store can be a key of a cache: of what never changes in it."""
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """The bytes and the tag (ETag) of this state, or None if there is no such key."""
@@ -112,11 +116,13 @@ class Directory:
             return written.stat().st_mtime
 
     def tidy(self) -> None:
-        """Remove partly written files of dead writers; active writers hold a lock on theirs."""
+        """Remove partly written files of dead writers; active writers hold a lock on theirs, all but the youngest."""
+        before = self.file_time() - YOUNGEST
         for left in (self.path / ".writing").glob("*"):
-            with left.open("rb") as file, suppress(BlockingIOError):
+            with suppress(BlockingIOError, FileNotFoundError), left.open("rb") as file:  # it may end at this moment
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink(missing_ok=True)
+                if os.fstat(file.fileno()).st_mtime < before:
+                    left.unlink(missing_ok=True)
 
     @contextmanager
     def _temporary_file(self, data: bytes) -> Iterator[Path]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from nightloop.tasks.objects.errors import StoreFailure, error_of_answer, failure_of_connection, failure_of_response
+from nightloop.tasks.objects.retry import answer_within, attempt_seconds
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,14 +54,50 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
 
 
 def open_object(settings: Settings, credentials: Mapping[str, str], url: str) -> BinaryIO:
-    """An object of S3, `s3://bucket/key`, to be read once from its start. Raises as `error_of_answer` says."""
+    """An object of S3, `s3://bucket/key`, to be read once from its start. Raises as `error_of_answer` says.
+
+    While it is read: StoreError if the connection is cut, or so slow that it would block the reader.
+    """
     bucket, _, key = url.removeprefix("s3://").partition("/")
     s3 = client(settings, tuple(sorted(credentials.items())))
     answer, failure = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
     if failure is not None:
         raise error_of_answer(failure, url)
     body: Any = answer["Body"]  # type: ignore[index]
-    return io.BufferedReader(body, 1 << 20)
+    raw: Any = ObjectBody(body, url, attempt_seconds(answer.get("ContentLength", 0)))  # type: ignore[union-attr]
+    return io.BufferedReader(raw, 1 << 20)
+
+
+class ObjectBody:
+    """The body of an answer as a raw stream, which may be waited for `seconds` in all."""
+
+    def __init__(self, body: Any, url: str, seconds: float) -> None:
+        self.body, self.url, self.seconds = body, url, seconds
+        self.closed = self.failed = False
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read the next bytes. Raises StoreError if they do not come."""
+        began = time.monotonic()
+        piece, failure = attempt(partial(answer_within, self.seconds, partial(self.body.read, len(buffer))))
+        self.seconds -= time.monotonic() - began
+        if failure is not None or piece is None:
+            self.failed, message = True, failure.said if failure else "no answer"
+            raise StoreError(f"{self.url} was cut off while it was read, or came too slowly ({message}): run again")
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is written."""
+
+    def close(self) -> None:
+        """Close the connection; not after a failure: that would wait for the thread that still reads."""
+        self.closed = True
+        if not self.failed:
+            self.body.close()
 
 
 def attempt(ask: Callable[[], T]) -> tuple[T | None, StoreFailure | None]:

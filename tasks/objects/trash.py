@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.checksum import check_blob, unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 WHY = "no manifest, log entry or unfinished work named it"
@@ -98,7 +98,7 @@ def removal_record(objects: Objects, removal: Removal) -> Removal:
     for pause in PAUSES:
         time.sleep(pause)
         numbered = removal.model_copy(update={"number": number})
-        if objects.create(_key(number), _bytes(numbered)):
+        if objects.create(_key(number), seal_record(numbered)):
             return numbered
         if _read(objects, number) == numbered:
             return numbered  # an earlier attempt of this run had succeeded without an answer
@@ -126,28 +126,64 @@ def settle_versions(
 
 
 def move_to_trash(objects: Objects, removal: Removal, key: str) -> bool:
-    """Move an object into the trash; False if it does not exist. It is copied before it is removed."""
-    stored = objects.read(key)
-    if stored is None:
+    """Move an object into the trash; False if it does not exist, or stays because every read of it was bad.
+
+    It is copied before it is removed, and both are verified: a copy of a bad read could not be restored.
+    """
+    place = _place(removal, key)
+    try:
+        data = read_parsed(objects, key, lambda data: _check_object(key, data))
+    except ValueError as error:
+        log.warning("%s; it stays where it is", error)
         return False
-    objects.create(_place(removal, key), stored[0])
-    copy = objects.read(_place(removal, key))
-    if copy is None or copy[0] != stored[0]:
-        raise StoreError(f"{_place(removal, key)} does not hold what was written; {key} was not removed")
+    if data is None:
+        return False
+    objects.create(place, data)
+    if _read_copy(objects, removal, key) != data:
+        raise StoreError(f"{place} does not hold what was written; {key} was not removed")
     objects.remove(key)
     return True
 
 
 def restore_object(objects: Objects, removal: Removal, key: str) -> bool:
-    """Restore an object from the trash, unless it exists again; False if the trash does not have it."""
-    copy = objects.read(_place(removal, key))
-    if copy is None:
+    """Restore an object from the trash, unless it exists again; False if the trash does not have it, or only damaged.
+
+    An object that exists and is damaged is replaced.
+    """
+    try:
+        data = _read_copy(objects, removal, key)
+    except ValueError as error:
+        log.warning("%s; %s is not restored", error, key)
         return False
-    objects.create(key, copy[0])
-    restored = objects.read(key)
-    if restored is None:
-        raise StoreError(f"{key} could not be restored: the store does not show it; it stays in the trash")
+    if data is None:
+        return False
+    if not objects.create(key, data) and _is_damaged(objects, key) and (stored := objects.read(key)):
+        objects.swap(key, data, stored[1])
+    if _is_damaged(objects, key):
+        raise StoreError(f"{key} could not be restored: the store does not show it, or changed; it stays in the trash")
     return True
+
+
+def _read_copy(objects: Objects, removal: Removal, key: str) -> bytes | None:
+    """An object's copy in the trash. Raises DataError if every read of it is bad."""
+    return read_parsed(objects, _place(removal, key), lambda data: _check_object(key, data))
+
+
+def _is_damaged(objects: Objects, key: str) -> bool:
+    """Whether an object is absent, or every read of it is bad."""
+    try:
+        return read_parsed(objects, key, lambda data: _check_object(key, data)) is None
+    except ValueError:
+        return True
+
+
+def _check_object(key: str, data: bytes) -> bytes:
+    """The bytes of an object. Raises DataError if it is a blob or a record, and its hash is another one."""
+    if key.startswith("blobs/"):
+        return check_blob(key, data)
+    if key.startswith("pipelines/"):
+        unseal(key, data)
+    return data
 
 
 def delete_removal(objects: Objects, removal: Removal, key: str) -> None:
@@ -157,13 +193,17 @@ def delete_removal(objects: Objects, removal: Removal, key: str) -> None:
 
 def close_removal(objects: Objects, closed: RemovalOutcome) -> None:
     """Record the outcome of a removal. If two runs do so, the first one counts."""
-    objects.create(_closed_key(closed.number), _bytes(closed))
+    objects.create(_closed_key(closed.number), seal_record(closed))
 
 
 def restore_removal(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
-    """Restore a key from the trash and return its bytes; None if no open removal has it."""
+    """Restore a key from the trash and return its bytes; None if no removal has a copy that is whole."""
     for removal in reversed([found for found in removals(objects) if key in found.keys]):
-        data = read_parsed(objects, _place(removal, key), parse)
+        try:
+            data = read_parsed(objects, _place(removal, key), parse)
+        except ValueError as error:  # an earlier removal may have a whole copy
+            log.warning("%s; it is not restored from removal %d", error, removal.number)
+            continue
         if data is None:
             continue
         try:
@@ -184,8 +224,7 @@ def removal_in_words(objects: Objects, key: str) -> str:
 
 
 def _read(objects: Objects, number: int) -> Removal | None:
-    key = _key(number)
-    return read_parsed(objects, key, lambda sealed: Removal.model_validate_json(unseal(key, sealed)))
+    return read_record(objects, _key(number), Removal, "a removal")
 
 
 def _key(number: int) -> str:
@@ -198,7 +237,3 @@ def _closed_key(number: int) -> str:
 
 def _place(removal: Removal, key: str) -> str:
     return f"trash/{removal.number:08d}/{key}"
-
-
-def _bytes(value: Removal | RemovalOutcome) -> bytes:
-    return seal(canonical_json(value.model_dump(mode="json")))

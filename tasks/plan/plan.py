@@ -13,13 +13,14 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from nightloop.tasks.plan.bounds import ROWS, bounds_in_words, is_whole
-from nightloop.tasks.plan.calendar_mistakes import calendar_mistakes
+from nightloop.tasks.plan.bounds import bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.plan_times import calendar_mistakes, cron_mistake
 from nightloop.tasks.plan.redact import redacted_head
+from nightloop.tasks.plan.serving_options import Serving
 
 
 class Part(Frozen):
@@ -63,6 +64,13 @@ class Columns(Frozen):
     )
 
     @property
+    def names(self) -> list[str]:
+        """The source's columns that the plan names, once each."""
+        maybe = [name for name in (self.label, self.logged_probability) if name]
+        named = [self.user, self.item, self.time, *maybe, *self.categorical, *self.numeric, *self.key]
+        return list(dict.fromkeys(named))
+
+    @property
     def time_writing(self) -> str:
         """How times are written: a format, which has a %, or a unit."""
         return self.time_format or self.time_unit
@@ -98,17 +106,13 @@ class Columns(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _check_multi_value(self) -> Columns:
+    def _check_roles(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise PlanError(
                     f"multi_value: given {redacted_head(name, 60)!r}: {most}; it is for categorical columns "
                     f"({', '.join(self.categorical)}) and counts values, 2 to 100"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _check_logged_probability(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
             raise PlanError(
                 f"logged_probability {redacted_head(self.logged_probability, 60)!r} needs a label, and there is none: name the "
@@ -174,37 +178,25 @@ class Gate(Frozen):
     """What a challenger must show before it may serve."""
 
     metric: str = Field(
-        "auto", description="recall@K, ndcg@K or logloss; auto: logloss, or ndcg at 20 or the largest k."
+        "auto", description="recall@K, ndcg@K, logloss or auc; auto: logloss, or ndcg at 20 or the largest k."
     )
-    alpha: float = Field(0.05, ge=0.0001, lt=0.5, description="Largest rate of false promotions a night may have.")
+    alpha: float = Field(
+        0.05,
+        ge=0.0001,
+        lt=0.5,
+        description="Chance of any false promotion in a year (365 nights) of looking every night.",
+    )
     evidence_nights: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
     min_gain: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
     max_slice_loss: float = Field(
-        0.05, ge=0, description="Largest relative loss allowed for new or old users or items."
+        0.05, ge=0, description="Largest relative loss allowed for new or old users or items, and for each of `slices`."
+    )
+    slices: tuple[str, ...] = Field(
+        (), description="Categorical columns whose ten most frequent values are guarded like new or old users."
     )
     calibration: tuple[float, float] = Field((0.8, 1.25), description="Allowed predicted / observed clicks.")
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples over users.")
     require_approval: bool = Field(False, description="Never move the champion without a person.")
-
-
-class Serving(Frozen):
-    """What happens to the state of correctors when a new champion serves, and to rows that wait for labels."""
-
-    on_new_champion: Literal["replay", "keep", "drop"] = Field(
-        "replay",
-        description="replay: the newest labelled rows are scored by the new model and learned again (exact); keep: the "
-        "old memory answers until the new one has `warmup_rows`; drop: begin with nothing.",
-    )
-    replay_rows: int = Field(20_000, ge=0, le=ROWS, description="Newest labelled rows that are kept for a replay.")
-    warmup_rows: int = Field(1_000, ge=1, le=ROWS, description="Labelled rows after which a kept memory retires.")
-    exclude_taken: bool | None = Field(
-        None, exclude_if=lambda given: given is None,
-        description="Whether recommendations leave out what the user took up to the night of the champion; for rankings. "
-        "If it is not given: unless `ranking.repeats` is true, so that what was evaluated is served.",
-    )  # fmt: skip
-    max_pending_rows: int = Field(
-        200_000, ge=1, le=ROWS, description="Most rows that wait for their labels; the oldest requests go first."
-    )
 
 
 class Plan(Frozen):
@@ -229,7 +221,7 @@ class Plan(Frozen):
     gate: Gate = Field(default_factory=Gate)
     seed: int = Field(0, ge=0, lt=2**31)
     cron: str = Field(
-        "", pattern=r"^(\S+( \S+){4})?$", exclude=True,
+        "", json_schema_extra={"pattern": r"^(\S+( \S+){4})?$"}, exclude=True,
         description="When the nightly run starts: minute, hour, day, month and weekday in the time zone of the periods. Empty: "
         "two hours after a period closes, a quarter of an hour for periods of hours.",
     )  # fmt: skip
@@ -237,6 +229,15 @@ class Plan(Frozen):
         6.0, gt=0, le=720, exclude=True,  # it changes no result: no manifest keeps it, and a change makes no night run again
         description="Hours that one night may take; then it is stopped, so that its pipeline is free again.",
     )  # fmt: skip
+
+    @field_validator("cron")
+    @classmethod
+    def _check_cron(cls, given: str) -> str:
+        if given and (mistake := cron_mistake(given)):
+            raise PlanError(
+                f"{redacted_head(given, 60)!r} starts no run: {mistake}; write minute, hour, day, month and weekday, such as 30 4 * * *"
+            )
+        return given
 
     @model_validator(mode="after")
     def _check_names(self) -> Plan:
@@ -250,6 +251,9 @@ class Plan(Frozen):
             raise PlanError(
                 "serving.exclude_taken: given true for a plan with a label; what clicks are recommended from is in `exclude`"
             )
+        if unknown := [name for name in self.gate.slices if name not in self.columns.categorical]:
+            allowed = ", ".join(self.columns.categorical) or "none in this plan"
+            raise PlanError(f"gate.slices names {', '.join(unknown)}; it may name columns.categorical: {allowed}")
         if self.correctors and not self.columns.label:
             raise PlanError(
                 "correctors: they correct probabilities of a click, and columns.label is not set: set it, or leave them out"

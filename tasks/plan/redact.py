@@ -43,8 +43,8 @@ FORMS = (
         r"""(?:\b|_)(?:password|passwd|passphrase|pwd|(?<=_)pass|secret[_-](?:access[_-])?key|api[_-]key)\s*:\s*["']?([^\s"'][^\s"']*)""",
         re.I,
     ),
-    # token: 1f09..., whose value is no word
-    re.compile(r"""(?:\b|_)(?:token|secret)\s*:\s*["']?((?=[^\s"',;]*\d)[^\s"',;]{6,})""", re.I),
+    # token: 1f09..., whose value is no word (a digit near its begin, so that a text of nothing else is read once)
+    re.compile(r"""(?:\b|_)(?:token|secret)\s*:\s*["']?((?=[^\s"',;]{0,200}\d)[^\s"',;]{6,})""", re.I),
     re.compile(r"""(?:\bx-[a-z-]{1,40}token|\bcookie)["']?\s*[:=]\s*["']?([^\s"']+)""", re.I),
     re.compile(r"""--(?:password|token|secret|api-key)(?:[=\s]+|["'],\s*["'])([^\s"']+)""", re.I),
     re.compile(r"""[?&]sig=([^&\s"']+)""", re.I),

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         """The lake's data place: as given, or `lake` under home."""
         return self.data or str(self.home / "lake")
 
+    def data_path(self, pipeline: str) -> str:
+        """The directory or s3:// prefix of a pipeline's Parquet files, absolute and without a slash at its end."""
+        place = self.lake_place if "://" in self.lake_place else str(Path(self.lake_place).absolute())
+        return f"{place}/{pipeline}"
+
 
 def credentials_of_process() -> tuple[str, ...]:
     """Every credential in the environment: values of variables with such names, and passwords within other values."""

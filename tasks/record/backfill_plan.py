@@ -177,6 +177,8 @@ def _refuse_range(states: Mapping[int, State], start: int, end: int, name_of: Ca
     if not states:
         raise PlanError("there is no period to backfill yet: none is closed")
     root, last = min(states), max(states) + later
+    if start > last:
+        raise PlanError(f"{name_of(start)} is not closed yet: the newest closed period is {name_of(last)}")
     if start > end:
         raise PlanError(
             f"the range {name_of(start)} to {name_of(end)} is reversed; did you mean {name_of(end)} to {name_of(start)}?"

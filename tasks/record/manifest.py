@@ -64,6 +64,32 @@ class StrategyVerdict(Frozen):
     numbers: dict[str, JsonValue]
 
 
+class RivalEvidence(Frozen):
+    """What the nights since the champion's strategy began to serve say about one rival. Gains are in standard errors."""
+
+    share: float  # its part of the probability of a false promotion that the term may spend
+    nights: int = 0
+    total: float = 0.0  # of the gains of the nights
+    squares: float = 0.0
+    overlap: float = 0.0  # sum of the correlations of a night with the night before, because of the same users
+    overlaps: int = 0  # how many were summed
+    prior_nights: float = 0.0  # degrees of freedom of what was known about the variance when it joined
+    prior_squares: float = 0.0
+
+
+class TermEvidence(Frozen):
+    """The gate's evidence since the champion's strategy began to serve, carried from night to night."""
+
+    champion: str | None  # the strategy
+    metric: str
+    min_gain: float
+    initial: int = 0  # rivals that were there when it began
+    ended: tuple[int, ...] = ()  # the periods before which earlier terms ended, of the last year
+    prior_nights: float = 0.0  # what earlier terms say of the variance between nights
+    prior_squares: float = 0.0
+    rivals: dict[str, RivalEvidence] = Field(default_factory=dict)
+
+
 class TrainingFailure(Frozen):
     """Why a strategy did not learn in a night. It keeps its last checkpoint and joins again the next night."""
 
@@ -108,11 +134,12 @@ class Manifest(Frozen):
         None, exclude_if=lambda blob: blob is None
     )  # blob of what users took; None if recommendations do not leave it out
     last_act: int = 0  # number of the newest entry by hand that the night knew; 0: none
+    evidence: TermEvidence | None = None  # None: at a root, and in nights of releases that did not carry it
 
     @property
     def data(self) -> bytes:
         """The bytes that are stored."""
-        return canonical_json(self.model_dump(mode="json"))
+        return canonical_json(self.model_dump(mode="json", exclude=None if self.evidence else {"evidence"}))
 
     @property
     def hash(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import ConflictError
@@ -13,24 +15,48 @@ from nightloop.tasks.record.manifest import (
     Manifest,
     StrategyScores,
     StrategyVerdict,
+    TermEvidence,
     TrainingFailure,
 )
 from nightloop.tasks.record.night_context import Night
+
+Verdict = Literal["promote", "hold", "reject", "insufficient_evidence"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on each challenger, the verdict of the night, and who is to serve.
+
+    Parameters
+    ----------
+    judged : mapping of str to StrategyVerdict
+        By challenger: verdict, reasons and numbers.
+    verdict : {"promote", "hold", "reject", "insufficient_evidence"}
+        Of the night: `promote` if there is a winner.
+    winner : str or None
+        The challenger that is to serve; None: what serves now.
+    evidence : TermEvidence or None, default None
+        For the next night.
+    """
+
+    judged: Mapping[str, StrategyVerdict]
+    verdict: Verdict
+    winner: str | None
+    evidence: TermEvidence | None = None
 
 
 def complete_night(
     night: Night,
     scores: Mapping[str, StrategyScores],
     checkpoints: Mapping[str, CheckpointRef],
-    judged: Mapping[str, StrategyVerdict],
-    verdict: str,
+    decision: Decision,
     champion: ChampionRef | None,
     failed: Mapping[str, TrainingFailure],
 ) -> Manifest:
     """The manifest of a complete night. `checkpoints` has the last checkpoint of a failed strategy; `champion` serves next."""
     fields: dict[str, object] = {
-        "scores": scores, "checkpoints": checkpoints, "judged": judged, "verdict": verdict, "champion": champion,
-        "failed": failed,
+        "scores": scores, "checkpoints": checkpoints, "judged": decision.judged, "verdict": decision.verdict,
+        "champion": champion, "failed": failed, "evidence": decision.evidence,
     }  # fmt: skip
     overridden = [v.reasons[0] for v in night.validated if v.verdict == "overridden" and v.reasons]
     return _manifest(night, {**fields, "outcome": "complete", "reason": "; ".join(overridden)})
@@ -72,6 +98,7 @@ def _manifest(night: Night, fields: Mapping[str, object]) -> Manifest:
         "served": night.champion,
         "champion": night.champion,
         "last_act": night.last_act,
+        "evidence": night.previous.evidence if night.previous else None,
         "scores": {},
         "checkpoints": {},
         "judged": {},
@@ -87,11 +114,17 @@ def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
             f"{manifest.pipeline}: the champion was changed while {manifest.name} ran ({newest[-1].reason!r}); "
             "nothing was written. Run the night again: finished steps are reused, only the comparison is new."
         )
+    publish_manifest(objects, manifest)
+
+
+def publish_manifest(objects: Objects, manifest: Manifest) -> Manifest:
+    """Write the manifest and return it. Raises ConflictError if another run wrote this night meanwhile."""
     if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
             "its manifest is valid. `nightloop status` shows it."
         )
+    return manifest
 
 
 def same_night(manifest: Manifest, night: Night) -> bool:

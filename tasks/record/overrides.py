@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ValidationError
-
-from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical_json
 
 Decided = tuple[int, int, str]  # period, version and digest of a landing; the digest, since a new catalog counts from 1
 
@@ -26,8 +22,8 @@ class Override(Frozen):
     when: str  # ISO 8601, as passed in
 
 
-def record_override(objects: Objects, pipeline: str, landing: Decided, decided: Override) -> Override:
-    """Record a decision and return it. Recording the same one again changes nothing.
+def record_override(objects: Objects, pipeline: str, landing: Decided, decided: Override, name: str = "") -> Override:
+    """Record a decision and return it. Recording the same one again changes nothing. `name`: the period's, for people.
 
     Raises PlanError without a reason or a name, and DataError if another decision about this version is recorded. If that
     was wrong, collect the period again for a new version.
@@ -36,24 +32,21 @@ def record_override(objects: Objects, pipeline: str, landing: Decided, decided: 
         raise PlanError(
             "an override needs a reason and the name of the person who decided; both are kept in the record"
         )
-    if objects.create(_key(pipeline, landing), seal(canonical_json(decided.model_dump(mode="json")))):
+    if objects.create(_key(pipeline, landing), seal_record(decided)):
         return decided
-    stands = read_override(objects, pipeline, landing)
+    stands, name = read_override(objects, pipeline, landing), name or f"period {landing[0]}"
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
         recorded = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
         raise DataError(
-            f"version {landing[1]} of period {landing[0]} of {pipeline} was decided already ({recorded[:300]}); that decision is final"
+            f"{name} of {pipeline}: version {landing[1]} of its rows was decided already ({recorded[:300]}), and that decision is final "
+            "for these rows. Nothing was changed. If it was wrong, deliver corrected rows and run the night again: they are a new version"
         )
     return stands
 
 
 def read_override(objects: Objects, pipeline: str, landing: Decided) -> Override | None:
     """The decision about this landing, or None. Raises DataError if its record was changed."""
-    key = _key(pipeline, landing)
-    try:
-        return read_parsed(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
-    except ValidationError as error:
-        raise DataError(f"{key} is not an override that this nightloop reads: {error}") from error
+    return read_record(objects, _key(pipeline, landing), Override, "an override")
 
 
 def _key(pipeline: str, landing: Decided) -> str:

@@ -46,6 +46,8 @@ def score_key(night: Night, checkpoint: CheckpointRef, logs: Sequence[PeriodLogs
         "weights": checkpoint.weights,
         "ranking": night.plan.ranking.model_dump(mode="json"),
     }
+    if night.plan.gate.slices:
+        inputs["slices"] = list(night.plan.gate.slices)
     return _key(night, inputs, logs)
 
 

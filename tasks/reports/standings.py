@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nightloop.tasks.evaluation.paired_difference import Difference, difference
+from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
 from nightloop.tasks.record.manifest import CHAMPION
 from nightloop.tasks.reports import history as h
 
@@ -19,16 +19,26 @@ class Standing:
     means: dict[str, float]  # by metric, slices as `metric/slice`
     seconds: float | None
     bytes: float | None
-    control: Difference | float | None  # against NoUpdate: with interval, or the plain mean difference, plus is better
-    served: Difference | float | None  # against what served each night
+    versus_control: Difference | float | None  # against NoUpdate: with interval or the plain mean, plus is better
+    versus_champion: Difference | float | None  # against what served each night
 
 
 def standings(history: h.History) -> list[Standing]:
     """One standing a strategy, the best mean of the gate's metric first; those never scored last."""
     metric = h.metric(history)
     sign = -1.0 if h.better(metric, 0, 1) else 1.0
-    items = [_standing(history, strategy, metric) for strategy in h.strategies(history)]
+    items = _correct_together([_standing(history, strategy, metric) for strategy in h.strategies(history)])
     return sorted(items, key=lambda s: (metric not in s.means, -sign * s.means.get(metric, 0.0), s.strategy))
+
+
+def _correct_together(items: list[Standing]) -> list[Standing]:
+    """The intervals of each column, corrected for the number of strategies."""
+    control = holm([s.versus_control if isinstance(s.versus_control, Difference) else None for s in items])
+    champion = holm([s.versus_champion if isinstance(s.versus_champion, Difference) else None for s in items])
+    return [
+        replace(item, versus_control=one or item.versus_control, versus_champion=other or item.versus_champion)
+        for item, one, other in zip(items, control, champion, strict=True)
+    ]
 
 
 def _standing(history: h.History, strategy: str, metric: str) -> Standing:
@@ -84,7 +94,7 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
         for i, r in sorted(rival.items())
         if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
     ]
-    paired = difference(pairs, metric) if pairs and _pairable(metric) else None
+    paired = difference(pairs, metric) if pairs and (metric in ("logloss", "auc") or "@" in metric) else None
     if paired:
         return paired
     nights = [
@@ -94,7 +104,3 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
     ]
     gaps = [(a - b) * (-1 if h.better(metric, 0, 1) else 1) for a, b in nights if a is not None and b is not None]
     return sum(gaps) / len(gaps) if gaps else None
-
-
-def _pairable(metric: str) -> bool:
-    return metric == "logloss" or "@" in metric

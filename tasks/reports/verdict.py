@@ -20,7 +20,9 @@ from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
 MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "insufficient_evidence": "warn"}
 NOTE = (
-    "Difference: challenger minus what served on the same rows, plus is better, with the interval the gate judged by."
+    "Difference: challenger minus what served on the same rows of the last nights, plus is better, with an interval for one "
+    "look. Evidence: what the gate promotes by, since the champion's strategy began to serve, and what is needed so that any false "
+    "promotion in a year has a chance of at most gate.alpha."
 )
 ORDER = ("promote", "hold", "reject", "insufficient_evidence")
 
@@ -83,16 +85,16 @@ def verdict(night: Manifest, live: bool = True) -> Table:
     metric = next((str(j.numbers["metric"]) for _, j in rows if "metric" in j.numbers), "score")
     return Table(
         sentence(night, live),
-        ("challenger", "verdict", metric, "served", "difference", "nights", "users", "why"),
+        ("challenger", "verdict", metric, "served", "difference", "evidence", "nights", "users", "why"),
         tuple(_row(strategy, judged) for strategy, judged in rows),
         NOTE if rows else "No challenger was judged this night.",
-        frozenset(range(2, 7)),
+        frozenset(range(2, 8)),
     )
 
 
 def verdict_markdown(night: Manifest, live: bool = True) -> str:
     """The verdict as a Prefect artifact: the table, then every reason in full and what to do. `live`: as for `sentence`."""
-    parts = [as_markdown(verdict(night, live).first(7))]  # the reasons stand below, in full
+    parts = [as_markdown(verdict(night, live).first(8))]  # the reasons stand below, in full
     for strategy, judged in sorted(night.judged.items()):
         if judged.reasons:
             parts.append(
@@ -118,10 +120,18 @@ def _row(strategy: str, judged: StrategyVerdict) -> tuple[Cell, ...]:
         Cell(number(numbers.get("challenger"))),
         Cell(number(numbers.get("served"))),
         Cell(difference_in_words(numbers)),
-        Cell(count(numbers.get("nights"))),
+        Cell(evidence_in_words(numbers)),
+        Cell(count(numbers.get("evidence_nights", numbers.get("nights")))),
         Cell(count(numbers.get("users"))),
         Cell(reason + more, "", "; ".join(judged.reasons)),
     )
+
+
+def evidence_in_words(numbers: Mapping[str, float]) -> str:
+    """`12.3 of 54.8`; a dash for the strategy that serves, and before there is a champion."""
+    if not {"evidence", "needed"} <= set(numbers):
+        return NONE
+    return f"{numbers['evidence']:.3g} of {numbers['needed']:.3g}"
 
 
 def difference_in_words(numbers: Mapping[str, float]) -> str:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
-from nightloop.tasks.modules.loss import Objective
+from nightloop.tasks.modules.loss import Loss, Objective
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.regularizers import Penalty
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.strategy import Strategy, Teachable, lookback_of
+from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.weight_average import Snapshot
 
 SHOWN = 6  # most names in a message
 
 
 def require_keys(
-    memory: Weights, names: Sequence[str], strategy: str, optional_folders: Sequence[str] = ("learner",)
+    memory: Weights, names: Sequence[str], strategy: str, optional_folders: Sequence[str] = ("learner", "optimizer")
 ) -> None:
     """Raises DataError if a memory lacks one of the `names`, or has folders besides theirs and the `optional_folders`.
 
@@ -48,6 +51,21 @@ def require_shapes(memory: Weights, expected: Mapping[str, Tensor], strategy: st
             f"({len(wrong)} differ): the checkpoint was made with other options, or for another model. "
             "Start a new chain from its weights"
         )
+
+
+def fit_and_keep(
+    model: Model,
+    checkpoint: Checkpoint,
+    logs: Logs,
+    training: TrainConfig,
+    loss: Loss,
+    optimizer: Literal["keep", "reset"],
+    penalty: Penalty | None = None,
+) -> Checkpoint:
+    """Train a checkpoint's weights further, from the optimiser's state that it has. With `keep` the new state is in the memory."""
+    state = unpack("optimizer", checkpoint.memory) or None
+    fitted = fit(model, checkpoint.weights, logs, training, loss, state=state, penalty=penalty)
+    return Checkpoint(logs.period, fitted.weights, pack("optimizer", fitted.optimizer) if optimizer == "keep" else {})
 
 
 def update_learner(

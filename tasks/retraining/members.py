@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -89,6 +89,11 @@ def members_of(strategy: object) -> tuple[str, tuple[Strategy, ...]]:
         if hasattr(strategy, option):
             return option, getattr(strategy, option)
     return "", ()
+
+
+def training_order(strategies: Mapping[str, Strategy]) -> list[str]:
+    """The labels in the order in which they are trained: those that have members last, which may be the others."""
+    return sorted(strategies, key=lambda label: bool(members_of(strategies[label])[1]))
 
 
 def with_trained_member(strategy: Strategy, before: Checkpoint | None, other: Strategy, pair: TrainedPair) -> Strategy:

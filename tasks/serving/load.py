@@ -6,8 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
-from torch import Tensor
-
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import vocabulary_from_bytes as vocabulary_from
 from nightloop.tasks.evaluation.rank import ranking_parts
@@ -15,6 +13,7 @@ from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
 from nightloop.tasks.modules.fused_tables import table_sizes
+from nightloop.tasks.modules.model import Factored
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import DataError
@@ -23,14 +22,6 @@ from nightloop.tasks.record.taken_items import load_taken_items
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.id_map import id_map
 from nightloop.tasks.serving.ranking_model import Factors, model_from_factors
-
-
-class FactorModel(Protocol):
-    """What a ranking model adds to `Model`."""
-
-    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
-        """Users [U, d] and items [I, d] whose dot products are the scores."""
-        ...
 
 
 class ServingModel(Protocol):
@@ -72,6 +63,6 @@ def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Serving
     if wrong:
         raise DataError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
-        users, items, pairs = ranking_parts(cast(FactorModel, model).factors, weights)
+        users, items, pairs = ranking_parts(cast(Factored, model).factors, weights)
         return model_from_factors(users, items[:-1], ids["user"], ids["item"], pairs)
     return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.multi_value)

@@ -32,10 +32,7 @@ class Factors:
     @torch.inference_mode()
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """Dot products; `features` must be empty: a ranking model has none."""
-        if features:
-            raise DataError(
-                f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
-            )
+        _refuse_features(features)
         user_rows = self.user_ids.rows(users)
         item_rows = self.item_ids.rows(items)
         scores = (self.users[user_rows] * self.items.T[item_rows.clamp(min=0)]).sum(1)
@@ -50,15 +47,17 @@ class Factors:
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
         """The `k` items with the highest scores, best first, without those that the user took if they are known."""
-        if features:
-            raise DataError(
-                f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
-            )
+        _refuse_features(features)
         row = int(self.user_ids.rows([user]))
         scores = self.users[row] @ self.items
         if self.pairs is not None and row >= 0:
             scores = self.pairs.add_to(scores, row)
         return top_items(scores, k, exclude, self.item_ids, self.taken.of(row) if self.taken is not None else ())
+
+
+def _refuse_features(features: Mapping[str, object]) -> None:
+    if features:
+        raise DataError(f"features: this champion is a ranking model without features; given {[*features]!s:.500}")
 
 
 def model_from_factors(

@@ -7,31 +7,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from typing import Literal
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.csv_reader import (
-    Dialect,
-    MayLack,
-    check_columns,
-    check_time,
-    column_names,
-    no_column,
-    read_delimited,
-)
+from nightloop.tasks.formats.csv_reader import Dialect, column_names, read_delimited
 from nightloop.tasks.formats.decompress import UNPACK
+from nightloop.tasks.formats.file_columns import MayLack
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
-from nightloop.tasks.formats.select_files import (
-    in_path,
-    list_files,
-    no_row_in_period,
-    plan_columns,
-    rows_in_period,
-    with_missing_columns,
-)
-from nightloop.tasks.lake.batches import WIDEST
+from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
+from nightloop.tasks.formats.select_files import in_path, list_files, name_files, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -157,14 +142,14 @@ class Files:
         files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
-        wanted, may_lack = plan_columns(columns), self._may_lack(warehouse, columns)
+        wanted, may_lack = columns.names, self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
             yield from (
                 rows
                 if window is None
-                else rows_in_period(rows, period, _name_files(same), columns.time, warehouse.remarks)
+                else rows_in_period(rows, period, name_files(same), columns.time, warehouse.remarks)
             )
 
     def files(self, warehouse: Warehouse) -> list[str]:
@@ -186,7 +171,7 @@ class Files:
     def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
         """All rows of one file, with their times as `_micros`."""
         always = (-(2**62), 2**62)
-        return self._read(warehouse, [file], columns, plan_columns(columns), always, self._may_lack(warehouse, columns))
+        return self._read(warehouse, [file], columns, columns.names, always, self._may_lack(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
         """The names of a file's columns; `whole`: also keys that JSON lines have late. Raises DataError if it has none."""
@@ -232,68 +217,6 @@ class Files:
         return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
 
 
-def _name_files(files: list[str]) -> str:
-    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-
-
 def _expression(escaped: str) -> str:
     """A part of a path with * and ?, its other letters escaped, as a regular expression."""
     return escaped.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-
-
-def read_parquet(
-    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None,
-    may_lack: MayLack = no_column,
-) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
-    types = {file: _parquet_types(warehouse, file) for file in files}
-    for file, names in types.items():
-        check_columns(file, [*names], wanted, may_lack)
-        check_time(file, names, columns)
-
-    def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
-        """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
-        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in types[file]}
-        return constant, [types[file].get(name, "") for name in wanted]
-
-    time = {"time": columns.time, "unit": columns.time_writing}
-    groups = [(values, list(group)) for (values, _), group in groupby(files, key=alike)]
-    if window is not None and not warehouse.head:
-        parts = (
-            part for _, group in groups for part in warehouse.scan(("ingest/untimed_parquet", {**time, "files": group}))
-        )
-        if sum(part.column(0)[0].as_py() for part in parts):
-            window = None  # a row without a time belongs to the period of its neighbours
-    start, end = (None, None) if warehouse.head else window or (None, None)
-    rows = 0
-    for values, group in groups:
-        query = {**time, "files": group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
-        for batch in warehouse.scan(("ingest/read_parquet", query)):
-            rows += batch.num_rows
-            yield with_missing_columns(batch, wanted, values)
-    if start is not None and not rows:
-        parts = (
-            part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**time, "files": group}))
-        )
-        spans = [span for part in parts for span in part.to_pylist()]
-        if spans := [span for span in spans if span["rows"]]:
-            ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
-            warehouse.remarks.append(no_row_in_period(_name_files(files), sum(span["rows"] for span in spans), *ends))
-
-
-def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
-    """The names of a Parquet file's columns."""
-    return [*_parquet_types(warehouse, file)]
-
-
-def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
-    """The columns of a Parquet file with their types."""
-    try:
-        rows = [
-            row for batch in warehouse.scan(("ingest/parquet_columns", {"file": file})) for row in batch.to_pylist()
-        ]
-        return {row["name"]: row["type"] for row in rows}
-    except ValueError as error:
-        raise DataError(
-            f"{file} is not a complete Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -13,9 +14,8 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.retraining.checkpoint_memory import require_keys
+from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep, require_keys
 from nightloop.tasks.training.fisher import fisher
-from nightloop.tasks.training.fit import fit
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,24 @@ class EWC:
 
     argmin L(w | newest period) + strength / 2 sum_j F_j (w_j - w_before,j)^2, started at w_before.
 
-    F is the diagonal of the Fisher information at the close of the period before, plus `decay` times that of earlier
-    periods. Rows that did not occur in the period before are not regularised, unless `decay` is above 0.
+    F is the diagonal of the Fisher information of a row at the close of the period before, the mean over its rows,
+    plus `decay` times that of earlier periods. So `strength` means as much however many rows a period has; at 1 it is
+    the lambda = 1 of Kirkpatrick et al., whose loss and Fisher information are sums over rows. Rows that did not
+    occur in the period before are not regularised, unless `decay` is above 0.
 
     Parameters
     ----------
     strength : float, default 1.0
         Weight of the penalty, 0 or more. 0 is fine-tuning without it; a larger value keeps the weights that mattered
-        closer to yesterday's.
+        closer to yesterday's. Try 0.1 to 100.
     decay : float, default 0.9
         Factor by which the Fisher information of earlier periods counts less with every period, 0 <= decay < 1. At 0
         only the period before counts.
     training : TrainConfig, default 10 epochs, batch size 1024, lr 0.1
         How the newest period is trained on.
+
+    optimizer : {"keep", "reset"}, default "keep"
+        What happens to the optimiser's state at the close of a period, as for `FineTune`.
 
     Raises
     ------
@@ -60,14 +65,15 @@ class EWC:
     >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.ewc import EWC
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run_chain(model, EWC(strength=0.1), periods)[-2]
+    >>> served = run_chain(model, EWC(), periods)[-2]
     >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
-    0.576
+    0.592
     """
 
     strength: float = 1.0
     decay: float = 0.9
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1)  # noqa: RUF009 (frozen)
+    optimizer: Literal["reset", "keep"] = "keep"
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
@@ -94,7 +100,7 @@ class EWC:
         require_keys(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
         penalty = Penalty(self.strength, checkpoint.weights, before)
-        weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), penalty=penalty).weights
-        newest = fisher(model, weights, logs)
+        fitted = fit_and_keep(model, checkpoint, logs, self.training, objective(logs), self.optimizer, penalty)
+        newest = fisher(model, fitted.weights, logs)
         total = {name: torch.add(newest[name], before[name], alpha=self.decay) for name in newest}
-        return Checkpoint(logs.period, weights, pack("fisher", total))
+        return Checkpoint(logs.period, fitted.weights, {**fitted.memory, **pack("fisher", total)})

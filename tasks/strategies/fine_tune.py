@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.training.fit import fit
+from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,4 @@ class FineTune:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
-        state = unpack("optimizer", checkpoint.memory) or None
-        fitted = fit(model, checkpoint.weights, logs, self.training, objective(logs), state=state)
-        memory = pack("optimizer", fitted.optimizer) if self.optimizer == "keep" else {}
-        return Checkpoint(logs.period, fitted.weights, memory)
+        return fit_and_keep(model, checkpoint, logs, self.training, objective(logs), self.optimizer)

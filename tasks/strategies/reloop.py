@@ -26,9 +26,9 @@ class SelfCorrection:
 
     `alpha` [y relu(p - q) + (1 - y) relu(q - p)] + (1 - `alpha`) CE(y, q)
 
-    q is the new prediction and p that of the version before (`Logs.served`). A row without p has cross-entropy alone,
-    in full. If p = q the gradient of the first term is that of relu, 0: at the first step of a warm start from the very
-    weights that predicted p, this is so for every row.
+    q is the new prediction and p that of the version before (`Logs.served`). A row without p has the second term
+    alone, so that it weighs no more than the others. If p = q the gradient of the first term is that of relu, 0: at
+    the first step of a warm start from the very weights that predicted p, this is so for every row.
 
     Parameters
     ----------
@@ -56,11 +56,10 @@ class SelfCorrection:
         """The loss for these rows."""
         previous, present = teacher_targets(logs)
         correction = self.alpha * present
-        plain = 1 - correction
 
         def loss(batch: Batch) -> Tensor:
             at, y = batch.positions, batch.label
-            entropy = binary_cross_entropy_with_logits(batch.logits, y, plain[at], reduction="sum")
+            entropy = (1 - self.alpha) * binary_cross_entropy_with_logits(batch.logits, y, reduction="sum")
             worse = batch.logits.sigmoid() - previous[at]
             lost = y * (-worse).relu() + (1 - y) * worse.relu()
             return (entropy + (correction[at] * lost).sum()) / batch.taken

@@ -18,7 +18,7 @@ from nightloop.tasks.meta.transfer_set import TransferSet, active_rows
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
+from nightloop.tasks.plan.bounds import ROUNDS, ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
@@ -51,6 +51,10 @@ class SML:
         Step 1 without a `learner`. Epochs, batch size, optimiser and lr are those of the authors' code.
     transfer_training : TrainConfig, default 1 epoch, batch size 256, Adam with lr 0.001, l2 0.0001
         Step 2; `l2` acts on the parameters of f. The values are those of the authors' code.
+    min_steps : int, default 300
+        Not in the paper. Fewest steps of step 2 in a round: both batches are made smaller by the same factor until there
+        are so many. The periods of the paper's Yelp data have 293; 7,000 rows would have 28, which is too few to learn a
+        transfer from. 0: the batch sizes as they are.
     start_from : {"output", "learned"}, default "output"
         Where W^_t starts in every round but the first: at the output of f, as in the authors' code, or at W^_t itself.
     train_on : {"next", "same"}, default "next"
@@ -100,10 +104,12 @@ class SML:
     freeze: int | None = None
     mask_inactive: bool = False
     batches: Batches = "shuffled"
+    min_steps: int = 300
 
     def __post_init__(self) -> None:
         if self.learner is not None:
             refuse_composed(self.learner, "SML")
+        refuse_outside("min_steps", self.min_steps, ROWS, 0, "the fewest steps of an epoch of step 2")
         refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:
             raise PlanError(f"freeze: given {self.freeze}; it counts finished tasks, 0 or more, or null for never")
@@ -174,12 +180,13 @@ class SML:
                     meta,
                     TransferInputs(before, begin),
                     reshuffled,
-                    self.learner_training,
+                    self._first_training(task_rows),
                     self.batches,
                 )
             target = replace(newest if self.train_on == "next" else task_rows, seed=task_rows.seed + number)
+            training = self.transfer_training.with_steps(len(target), self.min_steps)
             meta = learn_transfer(
-                model, transfers, meta, TransferInputs(before, learned), target, self.transfer_training, self.batches
+                model, transfers, meta, TransferInputs(before, learned), target, training, self.batches
             )
             if self.start_from == "output" or number + 1 == self.rounds:
                 output = transfers.transfer_all(meta.parameters, before, learned, rows_to_transfer)
@@ -192,9 +199,15 @@ class SML:
         if self.learner is None:
             newest = logs.since(logs.period)
             inputs = TransferInputs(base.weights, base.weights)
-            return learn_model(model, transfers, meta, inputs, newest, self.learner_training, self.batches), {}
+            return learn_model(model, transfers, meta, inputs, newest, self._first_training(newest), self.batches), {}
         learned = update_learner(self.learner, "SML's learner", model, base, logs)
         return dict(learned.weights), learned.memory
+
+    def _first_training(self, logs: Logs) -> TrainConfig:
+        """The settings of step 1, its batch smaller by the factor by which that of step 2 is."""
+        second, first = self.transfer_training, self.learner_training
+        steps = -(-self.min_steps * second.batch_size // first.batch_size)
+        return first.with_steps(len(logs), steps)
 
     def _rows_to_transfer(self, model: Model, logs: Logs) -> Mapping[str, Tensor] | None:
         """Rows that the transfer may change; None: all."""

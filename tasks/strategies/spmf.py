@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,9 +15,8 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.retraining.checkpoint_memory import require_keys
+from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep, require_keys
 from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty_reservoir, load_reservoir
-from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 
 
@@ -48,6 +47,9 @@ class SPMF:
     training : TrainConfig, default 10 epochs, batch size 1024, lr 0.1, l2 0.03
         How the drawn rows are trained on.
 
+    optimizer : {"keep", "reset"}, default "keep"
+        What happens to the optimiser's state at the close of a period, as for `FineTune`.
+
     Raises
     ------
     PlanError
@@ -73,12 +75,13 @@ class SPMF:
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
     >>> served = run_chain(model, SPMF(size=100), periods)[-2]
     >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 2))
-    0.57
+    0.58
     """
 
     size: int = 7000
     ratio: float = 0.5
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
+    optimizer: Literal["reset", "keep"] = "keep"
 
     def __post_init__(self) -> None:
         refuse_outside("size", self.size, ROWS, 0, "the rows of a reservoir")
@@ -104,8 +107,8 @@ class SPMF:
         reservoirs = self._load_reservoirs(model, checkpoint.memory)
         mixed = self._mix_rows(model, checkpoint.weights, logs, reservoirs)
         once = replace(self.training, epochs=1) if model.family == "ranking" and self.size else self.training
-        fitted = fit(model, checkpoint.weights, mixed, once, objective(mixed))
-        return Checkpoint(logs.period, fitted.weights, self._offer_rows(reservoirs, logs))
+        fitted = fit_and_keep(model, checkpoint, mixed, once, objective(mixed), self.optimizer)
+        return Checkpoint(logs.period, fitted.weights, {**fitted.memory, **self._offer_rows(reservoirs, logs)})
 
     def _kinds(self, model: Model) -> tuple[str, ...]:
         return ("positives",) if model.family == "ranking" else ("positives", "negatives")

@@ -17,33 +17,49 @@ from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.training.step import StepRows, step_entries
 
 BATCH = 256
+SAMPLE = 512  # rows whose gradients by dense weights are taken one by one: their mean square is known to a tenth
 
 
 def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
-    """Sum over rows of (d loss / d weight)^2 at `weights`, parallel to them; a ranking gets one negative a row.
+    """Mean over rows of (d loss / d weight)^2 at `weights`, parallel to them; a ranking gets one negative a row.
 
-    For tables it is exact, because an id occurs once a row. For dense weights, and for tables of a model that spreads
-    rows over others, the summed gradient of a batch is squared. This is equal in expectation if labels are independent.
+    For tables it is exact, because an id occurs once a row; in a model that spreads rows over others, the summed gradient
+    of a batch is squared. For dense weights it is the mean of the squared gradients of `SAMPLE` rows, each its own.
     Source: Kirkpatrick et al. 2017, equation 3.
     """
     sizes, dense = table_sizes(model, weights), dense_names(weights)
     table, squares = fuse(weights, model.fields), torch.zeros(sum(sizes), model.width)
-    of_dense = {name: torch.zeros_like(tensor, dtype=torch.float32) for name, tensor in dense.items()}
     positions, label, ids = _entries(model, logs)
     look = lookup(model, sizes, logs, own_close(logs))
     for part in (slice(first, first + BATCH) for first in range(0, len(ids), BATCH)):
         fused = look.rows(positions[part], ids[part])
         values = take_rows(table, fused).requires_grad_()
         embedded = look.embedded(values, positions[part], ids[part])
-        leaves = {name: tensor.detach().float().requires_grad_() for name, tensor in dense.items()}
-        logits = model.logits(embedded, logs.numeric[positions[part]], leaves)
+        logits = model.logits(embedded, logs.numeric[positions[part]], dense)
         loss = binary_cross_entropy_with_logits(logits, label[part], reduction="sum")
-        gradients = torch.autograd.grad(loss, [values, *leaves.values()], allow_unused=True)
+        (gradient,) = torch.autograd.grad(loss, [values])
         groups = group(fused)
-        squares.index_add_(0, groups.rows, sum_groups(groups, gradients[0].square()))
-        for name, gradient in zip(leaves, gradients[1:], strict=True):
-            of_dense[name] += gradient.square() if gradient is not None else 0
+        squares.index_add_(0, groups.rows, sum_groups(groups, gradient.square()))
+    squares /= max(len(ids), 1)
+    chosen = torch.randperm(len(ids), generator=logs.generator("fisher/sample"))[:SAMPLE].sort().values
+    rows = take_rows(table, look.rows(positions[chosen], ids[chosen]))
+    embedded = look.embedded(rows, positions[chosen], ids[chosen])
+    of_dense = _dense_squares(model, dense, embedded, logs.numeric[positions[chosen]], label[chosen])
     return {**split(squares, model.fields, sizes), **of_dense}
+
+
+def _dense_squares(model: Model, dense: Weights, embedded: Tensor, numeric: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Mean over rows of the squared gradient of each row by the dense weights."""
+    leaves = {name: tensor.detach().float().requires_grad_() for name, tensor in dense.items()}
+    total = {name: torch.zeros_like(leaf, requires_grad=False) for name, leaf in leaves.items()}
+    for row in (slice(i, i + 1) for i in range(len(label) if leaves else 0)):
+        logits = model.logits(embedded[row].detach(), numeric[row], leaves)
+        loss = binary_cross_entropy_with_logits(logits, label[row], reduction="sum")
+        gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        for name, gradient in zip(leaves, gradients, strict=True):
+            if gradient is not None:
+                total[name].addcmul_(gradient, gradient, value=1 / len(label))
+    return total
 
 
 def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:

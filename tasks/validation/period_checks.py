@@ -18,7 +18,7 @@ CERTAIN = 3.09  # standard deviations: exceeded by chance once in a thousand nig
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `observed` must be in [low, high]; `note` says why it is not judged, if it is not."""
+    """One check: `observed` must be in [low, high]; `note` says why it is not judged, if it is not; `example` is a finding."""
 
     name: str
     severity: Severity
@@ -27,6 +27,7 @@ class Check:
     high: float = math.inf
     note: str = ""
     role: str = ""  # user or item: whose ids explain a failure
+    example: str = ""
 
     @property
     def is_judged(self) -> bool:
@@ -40,7 +41,7 @@ class Check:
             return f"{self.name} is not a number"
         low, high = _number(self.low), _number(self.high)
         span = f"at most {high}" if math.isinf(self.low) else f"at least {low}" if math.isinf(self.high) else ""
-        more = f": {self.note}" if self.note else ""
+        more = f": {self.note or self.example}" if self.note or self.example else ""
         return f"{self.name} is {_number(self.observed)}, allowed is {span or f'{low} to {high}'}{more}"
 
 

@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from nightloop.tasks.evaluation.auc_interval import auc_difference
+from nightloop.tasks.evaluation.paired_difference import difference
 from tests.bakeoff.make_specs import Oven, bake, oven
 from tests.flows.tiny_pipeline import WORLD, make
 
@@ -51,13 +51,14 @@ def clicks(seed: int, n: int = 3000, users: int = 150) -> tuple[dict[str, Tensor
     taste = torch.randn(users, generator=g)[user] + torch.randn(n, generator=g)
     label = (taste + torch.randn(n, generator=g) > 0.8).float()
     good, worse = (torch.sigmoid(taste + noise * torch.randn(n, generator=g)).round(decimals=2) for noise in (0.5, 1.0))
-    rows = {"user": user, "item": user, "label": label}
+    none = torch.zeros(n, dtype=torch.bool)
+    rows = {"user": user, "item": user, "new_user": none, "new_item": none, "label": label}
     return {**rows, "prediction": good}, {**rows, "prediction": worse}
 
 
 def test_a_paired_difference_of_aucs_is_that_of_the_aucs_and_its_error_that_of_the_bootstrap() -> None:
     a, b = clicks(0)
-    found = auc_difference([(a, b)])
+    found = difference([(a, b)], "auc")
     one, two = (roc_auc_score(x["label"].numpy(), x["prediction"].numpy()) for x in (a, b))
     assert found is not None and found.mean == pytest.approx(one - two, abs=1e-9) and found.users == 150
     g, gaps = torch.Generator().manual_seed(1), []
@@ -73,11 +74,11 @@ def test_a_paired_difference_of_aucs_is_that_of_the_aucs_and_its_error_that_of_t
 def test_a_difference_of_aucs_is_none_where_it_cannot_be_told() -> None:
     a, b = clicks(0)
     few = (a["user"] < 10).nonzero().flatten()
-    assert auc_difference([({k: v[few] for k, v in a.items()}, {k: v[few] for k, v in b.items()})]) is None
+    assert difference([({k: v[few] for k, v in a.items()}, {k: v[few] for k, v in b.items()})], "auc") is None
     none = {**a, "label": torch.zeros(3000)}
-    assert auc_difference([(none, {**b, "label": torch.zeros(3000)})]) is None
+    assert difference([(none, {**b, "label": torch.zeros(3000)})], "auc") is None
     with pytest.raises(ValueError, match="same rows"):
-        auc_difference([(a, {**b, "user": b["user"].flip(0)})])
+        difference([(a, {**b, "user": b["user"].flip(0)})], "auc")
 
 
 @pytest.mark.soak

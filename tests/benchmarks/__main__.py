@@ -37,6 +37,7 @@ BENCHMARKS = {
     "worlds-ranking": "worlds_ranking",
     "worlds-clicks": "worlds_clicks",
     **{f"blend-{log}": f"blend:{log}" for log in ("movietweetings", "movietweetings-40", "repeat", "news", "places")},
+    "gate-year": "gate_year",
     "scaling": "scaling",
     "criteo-shape": "criteo_shape",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},

@@ -11,12 +11,12 @@ import torch
 from nightloop.tasks.correction.chain import restore_chain
 from nightloop.tasks.correction.corrector import ScoredRows
 from nightloop.tasks.correction.knn_memory import Neighbours
-from nightloop.tasks.correction.replay import replay_stream, time_slots
 from nightloop.tasks.correctors import build_all
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
-from nightloop.tasks.evaluation.ctr_metrics import auc, calibration, logloss
+from nightloop.tasks.evaluation.auc import auc
+from nightloop.tasks.evaluation.ctr_metrics import calibration, logloss
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
@@ -24,6 +24,7 @@ from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.resize import initial_weights
 from tests.correctors import make_rows
+from tests.correctors.replay import replay_stream, time_slots
 from tests.models.make_logs import make
 
 

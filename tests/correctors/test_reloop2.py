@@ -15,7 +15,8 @@ from nightloop.tasks.correction.lsh_memory import Sketch
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
-from nightloop.tasks.evaluation.ctr_metrics import auc, logloss
+from nightloop.tasks.evaluation.auc import auc
+from nightloop.tasks.evaluation.ctr_metrics import logloss
 from tests.correctors import make_rows
 
 BOTH = pytest.mark.parametrize(

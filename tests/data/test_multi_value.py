@@ -59,6 +59,15 @@ def test_lists_and_text_are_read_alike(tmp_path: Path) -> None:
         assert logs.select(torch.tensor([3])).values.tolist() == [[3, 0]]
 
 
+def test_a_number_that_is_none_is_a_word_in_a_list(tmp_path: Path) -> None:
+    """As Python's json writes it; it ended the night with a traceback."""
+    texts: list[str | None] = ["[NaN]", '["a", -Infinity]', *["a|b"] * (len(GENRES) - 2)]
+    with lake(tmp_path) as warehouse:
+        assert land(warehouse, day(0), delivered(texts), COLUMNS).rows == len(GENRES)  # type: ignore[arg-type]
+        (genres,) = warehouse.connection.execute("SELECT list(genres ORDER BY arrival) FROM newest_logs").fetchall()[0]
+    assert genres[:2] == [None, "a|-Infinity"], "NaN alone is a value that is missing, as everywhere"
+
+
 def test_what_cannot_have_several_values() -> None:
     for several in ({"u": 2}, {"genres": 1}):
         with pytest.raises(ValueError, match="multi_value: given"):

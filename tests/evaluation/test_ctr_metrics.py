@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from nightloop.tasks.evaluation.ctr_metrics import SMALLEST, auc, calibration, ece, gauc, logloss, normalised_entropy
+from nightloop.tasks.evaluation.auc import auc, gauc
+from nightloop.tasks.evaluation.ctr_metrics import SMALLEST, calibration, ece, logloss, normalised_entropy
 
 
 def sample(seed: int, n: int = 500) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

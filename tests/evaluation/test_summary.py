@@ -102,7 +102,7 @@ def test_nan_missing_columns_and_unequal_lengths_are_errors() -> None:
 
 def test_metrics_of_rows_and_their_direction() -> None:
     assert (direction("logloss"), direction("ndcg@20")) == (-1, 1)
-    for name in ("auc", "recall@", "precision@5", "ndcg"):
+    for name in ("gauc", "recall@", "precision@5", "ndcg"):
         with pytest.raises(ValueError, match="no metric"):
             per_interaction(ranked(), name)
     with pytest.raises(ValueError, match="no slice"):

@@ -32,7 +32,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def skipped(tiny: Tiny, day: int) -> None:
     """A night that an operator passes over."""
-    with nightloop.tasks.resources.keep_lake(tiny.plan):
+    with nightloop.tasks.resources.keep_open(tiny.plan):
         landed = collect_all(tiny.plan, day)
     nightloop.tasks.schedule.decide_override(
         tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN)
@@ -57,6 +57,25 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
     for night in nights:
         assert night.champion == night.served and night.served is not None
         assert (night.served.strategy, night.served.period) == ("popular", back.period)
+
+
+def test_evidence_is_carried_over_a_skipped_night_and_begins_anew_after_an_act_by_hand(begun: Tiny) -> None:
+    promote(begun, "popular")
+    run(begun, 3, 4)
+    skipped(begun, 5)
+    run(begun, 6)
+    before, over, after = (begun.chain()[day].evidence for day in (4, 5, 6))
+    assert before and over and after
+    assert (before.champion, before.rivals["tuned"].nights) == ("popular", 2)
+    assert over == before
+    assert after.rivals["tuned"].nights == 3
+    promote(begun, "tuned")
+    run(begun, 7)
+    newest = begun.chain()[7].evidence
+    assert newest and (newest.champion, newest.ended[-1]) == ("tuned", 7)
+    assert newest.rivals["popular"].nights == 1
+    shown = begun.chain()[7].judged["popular"].numbers
+    assert shown["evidence_nights"] == 1 and shown["needed"] > begun.chain()[6].judged["tuned"].numbers["needed"]  # type: ignore[operator]
 
 
 @pytest.mark.soak
@@ -243,7 +262,7 @@ def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
 def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> None:
     plan, week = begun.plan, timedelta(days=7)
     begun.deliver(3, bad=True)
-    with nightloop.tasks.resources.keep_lake(plan):
+    with nightloop.tasks.resources.keep_open(plan):
         collect_all(plan, 3)  # version 1, that no night reads
     begun.deliver(3)
     run(begun, 3)  # version 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,19 @@ def test_times_that_stand_for_none_are_told(tmp_path: Path) -> None:
     assert any("before period 0 3" in line and "after the last one of the calendar 3" in line for line in found["text"])
 
 
+def test_times_beyond_those_of_python_are_told(tmp_path: Path) -> None:
+    """They ended the check, and the night, with a traceback."""
+    plan = delivered(tmp_path, "parquet", "user,item,time\nann,1,{day}T10:00\n")
+    for day in DAYS:
+        times = pa.array([2**62, int(datetime(2026, 1, day, 10, tzinfo=UTC).timestamp() * 1e6)], pa.timestamp("us"))
+        pq.write_table(
+            pa.table({"user": ["ann", "bob"], "item": [1, 2], "time": times}), tmp_path / f"2026-01-0{day}.parquet"
+        )
+    found = check(str(plan))
+    assert any("(read as no time)" in line and "2026-01-01T10:00:00Z" in line for line in found["text"])
+    assert any("unreadable_time: 3 rows" in text for text in found["problems"])
+
+
 def test_a_period_is_told_from_what_follows_its_name(tmp_path: Path) -> None:
     source = {"use": "files", "options": {"path": f"{tmp_path}/{{period}}-*.csv"}}
     plan = delivered(tmp_path, "csv", CSV, {"source": source})
@@ -123,6 +136,19 @@ def test_ids_that_a_float_rounds_and_lists_that_are_none_are_told(tmp_path: Path
         )
         assert not any("the column item" in text for text in found)
         assert any("no row of the column tags has several values, such as 'a b'" in text for text in found) is told
+
+
+@pytest.mark.parametrize(("ending", "text"), [("csv", CSV), ("jsonl", LINES), ("parquet", CSV)])
+def test_ids_in_two_unicode_forms_are_told(ending: str, text: str, tmp_path: Path) -> None:
+    text = (
+        text.replace("u1,", "Jos\u00e9,")
+        .replace("u2,", "Jose\u0301,")
+        .replace('"u1"', '"Jos\u00e9"')
+        .replace('"u2"', '"Jose\u0301"')
+    )
+    found = check(str(delivered(tmp_path, ending, text)))
+    assert any("'Jose\\u0301' and 'Jos\\xe9' look alike and are two users" in text for text in found["problems"])
+    assert found["sample"]["distinct"]["users"] == 60 and not found["stops"]
 
 
 @pytest.mark.parametrize("unit", ["us", "ns"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,9 @@ from typer.testing import CliRunner
 
 import nightloop.flows.cli.main as cli
 import nightloop.flows.nightly
+from nightloop.flows.cli.serve import _open_store
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import open_store
 from tests.flows.run_cli import HOUSE, here, refused, said
 from tests.flows.tiny_pipeline import Tiny, begin, raw_plan
 
@@ -106,6 +110,7 @@ def test_a_stopped_night_is_no_success(
         (("night", "{plan}", "--period", "../../etc/passwd"), "period"),
         (("night", "{plan}", "--period", "2026-01-03", "--accept", "a", "--skip", "b"), "both given"),
         (("backfill", "{plan}", "--start", "2026-01-03", "--end", "2026-01-02"), "reversed"),
+        (("backfill", "{plan}", "--start", "2999-01-01"), "2999-01-01 is not closed yet: the newest closed period is"),
         (("promote", "{plan}", "--strategy", "still"), "needs a reason"),
         (("promote", "{plan}", "--strategy", "still", "--reason", "trial"), "give --force"),
         (("rollback", "{plan}", "--reason", "because"), "no champion yet"),
@@ -205,3 +210,23 @@ def test_the_command_that_advice_gives_can_be_run_as_it_stands(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code in (0, None) and "2026-01-03" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_store_that_is_full_or_read_only_is_still_served_from(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path)
+    open_store(settings).create("pipelines/shop/name", b"it is there")
+
+    def fail(*_: object) -> None:
+        raise OSError(number, "the store may not be written")
+
+    monkeypatch.setattr("nightloop.tasks.resources.open_store", fail)
+    if number == errno.EACCES:  # it may be another user's
+        with pytest.raises(PermissionError):
+            _open_store(settings)
+        return
+    found = _open_store(settings).read("pipelines/shop/name")
+    assert found and found[0] == b"it is there"
+    assert "may not be written. It serves meanwhile" in capsys.readouterr().err

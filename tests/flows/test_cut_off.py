@@ -23,7 +23,7 @@ from nightloop.flows.cli import cut_off, processes
 from nightloop.flows.cli.cut_off import mark_ended_runs, resume_lost_runs, watch_orphaned_runs
 from nightloop.flows.cli.processes import MARK, RUN, child_processes, end_all, end_runs, only_one
 from nightloop.flows.cli.short_errors import ShortErrors
-from nightloop.flows.cli.up import up
+from nightloop.flows.cli.up import _start, _stop, up
 from nightloop.tasks.simulation.deliver import deliver
 from tests.flows.tiny_pipeline import WORLD, raw_plan
 from tests.prefect_server import Server
@@ -211,3 +211,11 @@ def once(what: Any) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError("nothing within a minute")
+
+
+def test_a_process_that_is_stopped_while_it_starts_shows_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["timeit", "-n", "1", "-s", "print('begun', flush=True)", "import time; time.sleep(60)"]
+    process = _start(words, os.environ)
+    once(lambda: "begun" in capfd.readouterr().out)
+    _stop(process, {signal.SIGTERM: 5.0})
+    assert process.returncode == -signal.SIGTERM and capfd.readouterr().err == ""

@@ -127,6 +127,35 @@ def test_a_new_demo_removes_no_work_of_a_person(tmp_path: Path, monkeypatch: pyt
     assert record.exists() and "night_limit: 2" in written.read_text()
 
 
+def test_a_new_demo_removes_nothing_of_a_person_before_the_first_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan of that name, written by hand or edited after a demo that failed; records; a user's file under home."""
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
+    for name in ("NIGHTLOOP_STORE", "NIGHTLOOP_DATA", "NIGHTLOOP_CATALOG"):
+        monkeypatch.delenv(name, raising=False)
+    plan, path = raw_plan(tmp_path, {"pipeline": "own"}), tmp_path / "plans" / "own.yaml"
+    served, data = (
+        tmp_path / "served" / "own" / "served" / "2026-01-07.jsonl",
+        tmp_path / "deliveries" / "own" / "r.csv",
+    )
+    for file in (served, data, path):
+        file.parent.mkdir(parents=True)
+        file.write_text("pipeline: own\n")
+    with pytest.raises(PlanError, match="a plan 'own' that no demo made"):
+        write_plan(plan)
+    path.unlink()
+    with pytest.raises(PlanError, match="what was served lies in"):
+        write_plan(plan)
+    assert served.exists()
+    served.unlink()
+    assert write_plan(plan) == path and data.exists()
+    path.write_text(path.read_text() + "night_limit: 2\n")
+    with pytest.raises(PlanError, match=r"own\.yaml was edited"):
+        write_plan(plan)
+    assert "night_limit: 2" in path.read_text()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, str], clicks: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,8 +60,20 @@ def test_a_plan_may_say_when_its_nights_start_and_no_manifest_keeps_it(tmp_path:
     plan, own = planned(tmp_path), planned(tmp_path, cron="15 4 * * 1-5")
     assert crons(own) == ("15 4 * * 1-5",) and own.hash == plan.hash
     assert crons(planned(tmp_path, periods={"rows": 100})) == ("0 2 * * *",)
-    with pytest.raises(ValueError, match="cron"):
-        planned(tmp_path, cron="at two")
+
+
+@pytest.mark.parametrize(
+    "cron", ["at two", "61 4 * * *", "0 4 31 2 *", "@daily", "0  4 * * *", "0 4 * * * *", "a b c d e"]
+)
+def test_a_plan_whose_cron_starts_no_run_is_refused_in_words(tmp_path: Path, cron: str) -> None:
+    with pytest.raises(ValueError, match=f"(?s)cron.*'{re.escape(cron)}' starts no run: .*such as 30 4") as error:
+        planned(tmp_path, cron=cron)
+    assert "pattern" not in str(error.value)
+
+
+@pytest.mark.parametrize("cron", ["30 4 * * *", "0 4 * * MON-FRI", "*/15 2,3 1-7 * 0", "0 4 29 2 *"])
+def test_prefect_takes_every_cron_that_a_plan_may_have(tmp_path: Path, cron: str) -> None:
+    assert CronSchedule(cron=crons(planned(tmp_path, cron=cron))[0], timezone="UTC").cron == cron
 
 
 def test_every_flow_is_deployed_for_the_pipeline(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Callable
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 
 import nightloop.flows.status
 from nightloop.flows.cli.main import main
+from nightloop.flows.cli.output import fail
 from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError, StoreError
 
 Fails = Callable[..., int]
@@ -79,3 +82,22 @@ def test_a_type_of_ours_is_what_callers_caught_before() -> None:
     kinds = {PlanError: ValueError, DataError: ValueError, ConflictError: RuntimeError, StoreError: OSError}
     for ours, builtin in {**kinds, NotReady: LookupError}.items():
         assert issubclass(ours, builtin) and issubclass(ours, NightloopError)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "The disk is full: free space and run it again"),
+        (
+            OSError(errno.EROFS, os.strerror(errno.EROFS), "/home/lake"),
+            "read-only: make it writable, or set NIGHTLOOP_HOME",
+        ),
+        (OSError(errno.ENOSPC, "the store is full; free space"), "the store is full; free space\n"),
+    ],
+)
+def test_what_a_disk_says_comes_with_what_to_do(
+    error: OSError, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        fail(error)
+    assert advice in capsys.readouterr().err

@@ -102,6 +102,15 @@ def test_an_error_of_a_library_is_no_finding_about_the_rows(begun: Tiny, monkeyp
     assert night.failed["tuned"].kind == "error" and night.failed["tuned"].reason.startswith("ValueError")
 
 
+def test_a_strategy_that_ends_the_process_fails_and_the_night_goes_on(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = broken(monkeypatch, SystemExit(3))
+    (night,) = run(begun, 3)
+    assert night.outcome == "complete" and tried.count("FineTune") == 2
+    assert night.failed["tuned"].kind == "failed" and "the strategy called sys.exit(3)" in night.failed["tuned"].reason
+
+
 @pytest.mark.parametrize(
     "error",
     [

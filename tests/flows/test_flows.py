@@ -15,6 +15,7 @@ from pyarrow import parquet
 import nightloop.flows.backfill
 import nightloop.flows.nightly
 import nightloop.flows.promote
+import nightloop.flows.run_names
 import nightloop.tasks.report
 import nightloop.tasks.resources
 from nightloop.flows.backfill import backfill
@@ -47,7 +48,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 def clock(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The time by which the runs from now on go."""
-    for flow in (nightloop.flows.nightly, nightloop.flows.backfill, nightloop.flows.promote):
+    for flow in (nightloop.flows.nightly, nightloop.flows.run_names, nightloop.flows.backfill, nightloop.flows.promote):
         monkeypatch.setattr(flow, "scheduled_time", lambda: datetime.fromisoformat(when))
 
 
@@ -95,6 +96,27 @@ def test_a_stopped_night_fails_with_what_to_do_and_the_operator_decides(
     assert tiny.chain()[3].outcome == "skipped" and tiny.chain()[3].reason == "the shop was closed"
     nightly(str(tiny.path))
     assert periods(tiny) == [1, 2, 3, 4]
+
+
+def test_a_request_to_skip_that_waited_does_not_undo_a_night_that_was_completed_since(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The night was blocked when a person asked; the run waited for its worker, and the vendor delivered again."""
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    tiny.deliver(3, bad=True)
+    with pytest.raises(RuntimeError, match="was stopped by validation"):
+        nightly(str(tiny.path), "2026-01-04")
+    tiny.deliver(3)
+    nightly(str(tiny.path), "2026-01-04")
+    before = tiny.record()
+    with pytest.raises(
+        RuntimeError, match=r"2026-01-04 of tiny is complete, and this request to skip it is \d+ minutes"
+    ):
+        nightly(str(tiny.path), "2026-01-04", skip="the vendor's file is broken")
+    assert tiny.record() == before and tiny.chain()[3].outcome == "complete"
+    monkeypatch.setattr(nightloop.flows.nightly, "utc_now", lambda: datetime.fromisoformat("2026-01-06T02:01:00+00:00"))
+    nightly(str(tiny.path), "2026-01-04", skip="it poisoned the models")
+    assert tiny.chain()[3].outcome == "skipped", "who asks now has seen it"
 
 
 def test_a_dry_backfill_shows_its_plan_and_changes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,10 @@ def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny
     nights = run(tiny, 1, 2, 3)
     assert [n.outcome for n in nights] == ["complete"] * 3
     assert [n.previous for n in nights] == [None, nights[0].hash, nights[1].hash]
-    assert all(manifest_store.verify_blobs(nightloop.tasks.resources.open_store(), night) == () for night in nights)
+    assert all(
+        manifest_store.blob_damage(nightloop.tasks.resources.open_store(), manifest_store.blobs_of(night)) == []
+        for night in nights
+    )
     assert not nights[0].scores, "nothing can be scored at the root"
     assert set(nights[1].scores) >= {"still", "tuned", "popular"}
     assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights
@@ -184,7 +187,7 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
     assert over.checkpoints == before.checkpoints and over.vocabulary == before.vocabulary
     (after,) = run(begun, 4)
     assert after.outcome == "complete"
-    with pytest.raises(ValueError, match="decided already"):
+    with pytest.raises(ValueError, match=r"^2026-01-04 of tiny: .* decided already \(skip .* deliver corrected rows"):
         nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "it is fine after all", "", when)
 
 

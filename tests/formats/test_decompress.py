@@ -5,8 +5,14 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +21,10 @@ import pytest
 from nightloop.tasks.formats.decompress import LONGEST, check_text
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects import retry
+from nightloop.tasks.objects.s3_client import open_object
+from nightloop.tasks.plan.errors import StoreError
+from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake
 from tests.sources.test_files import HEADER, JSON, LINES, MANY, PLAN, users
@@ -91,14 +101,80 @@ def test_a_file_that_is_cut_off_is_refused(pond: Warehouse, tmp_path: Path, name
         land_period(pond, Files(str(path)), PLAN, day(0))
 
 
-def test_gzip_files_in_parts_with_padding_and_of_any_size_are_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", [False, True])
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+@pytest.mark.parametrize("zeros", [1, 512, 1 << 17])
+def test_zeros_after_gzip_data_are_named_with_what_to_do(
+    pond: Warehouse, tmp_path: Path, name: str, zeros: int, head: bool
+) -> None:
+    """DuckDB says "Input is not a GZIP stream" of them, without the file. gzip leaves out what follows zeros."""
+    one, path = gzip.compress((HEADER + LINES if "csv" in name else JSON).encode()), tmp_path / name
+    for more, says in ((b"", "remove them, gzip -dc"), (one, "more data follows them, which gzip would leave out")):
+        path.write_bytes(one + b"\0" * zeros + more)
+        with pytest.raises(ValueError, match=f"{name} has zero bytes after its gzip data.*{says}"):
+            land_period(replace(pond, head=head), Files(str(path)), PLAN, day(0))
+
+
+def test_gzip_files_in_parts_and_of_any_size_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     for size in (0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20):
         one = gzip.compress(b"a\n" * (size // 2) + b"a" * (size % 2), 1)
-        for whole in (one, one + one, one + b"\0" * 100, one + b"\0" * 100 + one):
+        for whole in (one, one + one, one + gzip.compress(b"")):
             path.write_bytes(whole)
             check_text(str(path))
         for cut in (one[:-1], one[:-9], one + one[:-1]):
             path.write_bytes(cut)
             with pytest.raises(ValueError, match="deliver it again"):
                 check_text(str(path))
+
+
+class Lame(BaseHTTPRequestHandler):
+    """An S3 server that sends half of an object, and then nothing, or a byte now and then."""
+
+    protocol_version = "HTTP/1.1"
+    body, how = b"", "cut"
+
+    def log_message(self, *words: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body[: len(self.body) // 2])
+        self.wfile.flush()
+        with suppress(OSError):
+            for byte in self.body[len(self.body) // 2 :] if self.how == "drip" else b"":
+                time.sleep(0.5)
+                self.wfile.write(bytes([byte]))
+        self.close_connection = True
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst"])
+@pytest.mark.parametrize("how", ["cut", "drip"])
+def test_a_file_on_s3_that_breaks_off_or_never_ends_is_a_fault_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, ending: str
+) -> None:
+    """It is tried again, as all that the network spoils; the file itself is not called damaged."""
+    text = b"".join(b"%d,%d\n" % (n, n * 7919 % 100_003) for n in range(50_000))
+    packed = {"csv": text, "csv.gz": gzip.compress(text), "csv.zst": pa.compress(text, "zstd", asbytes=True)}[ending]
+    monkeypatch.setattr(retry, "DEADLINE", 1.0)
+    lame = type("Server", (Lame,), {"body": packed, "how": how})
+    with ThreadingHTTPServer(("127.0.0.1", 0), lame) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = Settings(
+            home=tmp_path,
+            s3_endpoint=f"http://127.0.0.1:{server.server_port}",
+            s3_path_style=True,
+            s3_region="us-east-1",
+        )
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
+        opened = partial(open_object, settings, keys)
+        began = time.monotonic()
+        with pytest.raises(
+            StoreError, match=rf"s3://logs/day\.{ending} was cut off while it was read, or came too slowly"
+        ):
+            check_text(f"s3://logs/day.{ending}", opened=opened)
+        assert time.monotonic() - began < 20
+        server.shutdown()

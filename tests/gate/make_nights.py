@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Generator, Tensor
 
+from nightloop.tasks.gate.decide import decide
 from nightloop.tasks.gate.evidence import Evidence
+from nightloop.tasks.plan.plan import Gate
+from nightloop.tasks.record.outcomes import Decision
 
 Scored = dict[str, Tensor]
 
@@ -30,7 +35,7 @@ def clicked(seen: Scored, label: Tensor, logit: Tensor) -> Scored:
     return {**seen, "label": label, "prediction": torch.sigmoid(logit).float()}
 
 
-def race(seed: int, gains: dict[str, float], nights: int = 3, n: int = 800, users: int = 150) -> list[Evidence]:
+def race(seed: int, gains: dict[str, float], nights: int = 10, n: int = 800, users: int = 150) -> list[Evidence]:
     """Nights on which each challenger is `gains[name]` times as strong as what served, in the mean over users.
 
     Each scorer is strong for some users and weak for others, and stays so from night to night: rows of one user are
@@ -45,3 +50,12 @@ def race(seed: int, gains: dict[str, float], nights: int = 3, n: int = 800, user
         others = {name: ranked(seen, tastes[name] * gain, g) for name, gain in gains.items()}
         found.append(Evidence(100 * seed + period, served, others))
     return found
+
+
+def replay(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evidence]) -> Decision:
+    """The decision of the newest night, after one decision a night; the champion stays, whatever they are."""
+    window = max(rule.evidence_nights, 2)
+    decision = decide(rule, family, incumbent, nights[:1])
+    for newest in range(2, len(nights) + 1):
+        decision = decide(rule, family, incumbent, nights[max(newest - window, 0) : newest], decision.evidence)
+    return decision

@@ -490,6 +490,22 @@ def test_a_server_that_cannot_begin_says_so_and_touches_nothing(tmp_path: Path, 
     assert not list((tmp_path / "home" / "store").rglob("*.memory")) and not (tmp_path / "home" / "served").exists()
 
 
+@pytest.mark.parametrize("name", ["token:" * 600_000, "\ud800", "x" * 3_000_000])
+def test_features_of_any_name_cost_a_ranking_champion_nothing(tmp_path: Path, name: str) -> None:
+    """One request of 48 kB took six seconds in which no other was answered; a lone surrogate was a fault."""
+    body = json.dumps({"user": "u1", "items": ["i3"], "features": {name: 1}})
+    with fastapi.TestClient(
+        service(Place(tmp_path, made.ranking_plan()).desk), raise_server_exceptions=False
+    ) as client:
+        began = time.monotonic()
+        for path in ("/score", "/recommend"):
+            given = body if path == "/score" else body.replace('"items": ["i3"]', '"k": 2')
+            answered = client.post(path, content=given, headers={"content-type": "application/json"})
+            assert answered.status_code == 422 and "without features" in answered.json()["error"], answered.text[:200]
+            assert len(answered.text) < 1_000
+        assert time.monotonic() - began < 10
+
+
 def answer(port: int, header: bytes, *more: bytes) -> bytes:
     """What comes back to a GET of /health with this header, and after it these bytes in place of the end."""
     with socket.create_connection(("127.0.0.1", port), 10) as line:

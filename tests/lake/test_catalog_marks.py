@@ -83,11 +83,41 @@ def test_files_that_the_lake_did_not_write_are_never_removed(tmp_path: Path) -> 
     pq.write_table(pa.table({"user": ["ann"]}), theirs)
     os.utime(theirs, (1.7e9, 1.7e9))
     with Warehouse.open(settings, "pond") as warehouse:
-        with pytest.raises(ValueError, match=r"files that nightloop did not write, the first is .*2026-01-01\.parquet"):
+        with pytest.raises(ValueError, match=r"files that this lake did not write, the first is .*2026-01-01\.parquet"):
             compact_lake(warehouse, datetime.now(UTC))
         assert theirs.exists()
         theirs.rename(tmp_path / "2026-01-01.parquet")
         compact_lake(warehouse, datetime.now(UTC))
+
+
+def test_a_copy_or_another_lake_below_the_data_directory_is_not_removed(tmp_path: Path) -> None:
+    """Their files look like the lake's own, but for their place: `NIGHTLOOP_DATA` of another home, or a backup."""
+    data = tmp_path / "data"
+    outer = elsewhere(tmp_path / "outer", data)
+    many = rows(*((f"user {n}", n, n, 1, "web", 1.0) for n in range(500)))  # so many that they go to a file
+    with Warehouse.open(outer, "pond") as warehouse:
+        land(warehouse, day(0), many, NAMES)
+    (own,) = data.rglob("*.parquet")
+    for copy in ("backup", "main/landed/backup", "main/landed/period=0/old"):
+        place = data / "pond" / copy / "main" / "landed" / "period=0" / "version=1" / own.name
+        place.parent.mkdir(parents=True)
+        shutil.copy(own, place)
+        with Warehouse.open(outer, "pond") as warehouse, pytest.raises(ValueError, match="did not write, the first is"):
+            compact_lake(warehouse, LATER)
+        assert place.exists()
+        shutil.rmtree(data / "pond" / copy)
+    with Warehouse.open(elsewhere(tmp_path / "inner", data / "pond"), "main") as warehouse:
+        land(warehouse, day(0), many, NAMES)
+    (inner,) = (data / "pond" / "main" / "main").rglob("*.parquet")
+    with Warehouse.open(outer, "pond") as warehouse, pytest.raises(ValueError, match="did not write, the first is"):
+        compact_lake(warehouse, LATER)
+    assert inner.exists()
+    shutil.rmtree(data / "pond" / "main" / "main")
+    orphan = own.with_name("ducklake-01a22bbb-9436-756c-8344-69f7fface9e2.parquet")
+    shutil.copy(own, orphan)
+    with Warehouse.open(outer, "pond") as warehouse:
+        compact_lake(warehouse, LATER)
+    assert own.exists() and not orphan.exists(), "what a writer of this lake left is still removed"
 
 
 @pytest.mark.parametrize("place", [elsewhere, linked])

@@ -21,8 +21,10 @@ import pytest
 from nightloop.tasks.data.clean_rows import clean_digest
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.retry import retry_conflicts
 from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
 from tests.lake.make_lake import NAMES, SIMPLE, day, lake, rows
 from tests.s3_servers import Server, free_port
@@ -371,3 +373,23 @@ def test_no_extension_is_loaded_unsigned_though_signatures_are_checked_once(tmp_
         with Warehouse.open(Settings(home=tmp_path), "demo") as warehouse:
             found = warehouse.connection.execute("SELECT current_setting('allow_unsigned_extensions')").fetchone()
             assert found == (False,)
+
+
+def test_a_disk_that_fails_is_said_within_seconds_and_not_taken_for_other_writers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = 'Failed to execute query "PRAGMA journal_mode=WAL": disk I/O error'
+    tried: list[float] = []
+    monkeypatch.setattr("nightloop.tasks.lake.retry.time.sleep", tried.append)
+
+    def attempt(failures: int) -> str:
+        if len(tried) < failures:
+            raise duckdb.IOException(said)
+        return "open"
+
+    assert retry_conflicts(lambda: attempt(3), duckdb.Error) == "open", "the last other connection has just closed"
+    with pytest.raises(
+        StoreError, match=r"it is full or read-only, or it fails. Free space and run again .*disk I/O error"
+    ):
+        retry_conflicts(lambda: attempt(99), duckdb.Error)
+    assert sum(tried) < 5

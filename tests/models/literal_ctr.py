@@ -113,10 +113,8 @@ def fmfm(model, rows, dense):
 
 def afn_plus(model, rows, dense):
     d = model.width // 2
-    mean = math.log(model.scale) - (0.5772156649 + math.log(2)) / 2
-    logs = [
-        [(math.log(max(abs(x), model.scale / 2)) - mean) / (math.pi / math.sqrt(8)) for x in row[:d]] for row in rows
-    ]
+    floor, mean, spread = model.scale / 2, math.log(model.scale) - 0.1117913, 0.4530911
+    logs = [[(math.log(math.hypot(x, floor)) - mean) / spread for x in row[:d]] for row in rows]
     crosses = []
     for k in range(d):
         crosses += [math.exp(z) - 1 for z in layers([row[k] for row in logs], dense, "powers")]

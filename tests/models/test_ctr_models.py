@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.fused_tables import PREFIX, dense_names

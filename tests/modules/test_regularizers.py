@@ -55,21 +55,30 @@ def test_an_anchor_of_another_shape_is_refused() -> None:
         fit(model, weights, logs, SHORT, penalty=Penalty(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
 
 
-def test_fisher_is_the_sum_of_squared_gradients() -> None:
-    """Row by row, with autograd on the whole table, against the batched sums."""
+def test_fisher_is_the_mean_of_squared_gradients_of_rows() -> None:
+    """Row by row, with autograd on the whole table and the dense weights, against the batched sums."""
     logs = make((6, 9, 3), 30, 2, labels=True)
     weights = initial_weights(DEEP, logs)
     found = fisher(DEEP, weights, logs)
-    tables = {n: w.clone().requires_grad_() for n, w in weights.items() if n.startswith(PREFIX)}
-    slow = {n: torch.zeros_like(t) for n, t in tables.items()}
-    dense = {n: w for n, w in weights.items() if not n.startswith(PREFIX)}
+    leaves = {n: w.clone().requires_grad_() for n, w in weights.items()}
+    slow = {n: torch.zeros_like(t) for n, t in leaves.items()}
+    dense = {n: w for n, w in leaves.items() if not n.startswith(PREFIX)}
     for i in range(len(logs)):
-        embedded = torch.stack([tables[PREFIX + f][logs.rows[i, j]] for j, f in enumerate(DEEP.fields)])[None]
+        embedded = torch.stack([leaves[PREFIX + f][logs.rows[i, j]] for j, f in enumerate(DEEP.fields)])[None]
         loss = binary_cross_entropy_with_logits(
             DEEP.logits(embedded, logs.numeric[i : i + 1], dense), logs.label[i : i + 1]
         )
-        for name, gradient in zip(tables, torch.autograd.grad(loss, list(tables.values())), strict=True):
-            slow[name] += gradient.square()
-    for name in tables:
+        for name, gradient in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
+            slow[name] += gradient.square() / len(logs)
+    for name in weights:
         torch.testing.assert_close(found[name], slow[name], rtol=1e-4, atol=1e-7)
     assert all(bool((found[name] >= 0).all()) and found[name].shape == weights[name].shape for name in weights)
+
+
+def test_the_penalty_means_as_much_with_twice_the_rows() -> None:
+    logs = make((6, 9, 3), 40, 2, labels=True)
+    twice = logs.select(torch.arange(40).repeat(2))
+    weights = initial_weights(DEEP, logs)
+    one, two = fisher(DEEP, weights, logs), fisher(DEEP, weights, twice)
+    for name in weights:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-8)

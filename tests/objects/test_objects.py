@@ -202,12 +202,42 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     open_objects(Settings(store=str(tmp_path)))
     assert subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], timeout=60).returncode == -9
     store = Directory(tmp_path)
-    assert len(list((tmp_path / ".writing").iterdir())) == 1
+    (left,) = (tmp_path / ".writing").iterdir()
+    os.utime(left, (1.7e9, 1.7e9))
     assert store.read("a") is None and "a" not in list(store.keys(""))
     with store._temporary_file(b"at work") as mine:
         store.tidy()
         assert list((tmp_path / ".writing").iterdir()) == [mine]
     assert store.create("a", b"whole")
+
+
+def test_a_store_that_is_opened_takes_no_file_from_a_writer_at_work(tmp_path: Path) -> None:
+    """A file that ends while it is looked at is no error, and one that its writer has not locked yet is left to it."""
+    store, going = Directory(tmp_path), threading.Event()
+    store.create("begin", b"")
+    faults: list[Exception] = []
+
+    def write() -> None:
+        try:
+            for number in range(300):
+                store.create(f"a/{number}", b"1")
+        except Exception as error:
+            faults.append(error)
+        going.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not going.is_set():
+        store.tidy()
+    writer.join()
+    assert faults == [] and len(list(store.keys("a/"))) == 300
+    fresh = tmp_path / ".writing" / "fresh"
+    fresh.touch()
+    store.tidy()
+    assert fresh.exists()
+    os.utime(fresh, (1.7e9, 1.7e9))
+    store.tidy()
+    assert not fresh.exists()
 
 
 def test_absent_bucket(moto: Server, tmp_path: Path) -> None:

@@ -368,6 +368,14 @@ def test_a_megabyte_of_addresses_is_read_once_and_masked_all_the_same() -> None:
     assert without_forms("redis://:one redis://ann:two@host") == "redis://:one redis://***@host"
 
 
+@pytest.mark.parametrize("word", ["token:", "secret:", "_token:a", "token:'"])
+def test_half_a_megabyte_of_words_before_values_is_read_once(word: str) -> None:
+    began = time.perf_counter()
+    many = word * (500_000 // len(word))  # took a minute: after each the rest was searched for a digit
+    assert without_forms(f"{many} token: 1f09ab77") == f"{many} token: ***"
+    assert time.perf_counter() - began < 15
+
+
 def test_a_credential_of_the_process_is_masked_before_markdown_or_html_spell_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

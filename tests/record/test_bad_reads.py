@@ -14,9 +14,10 @@ import pytest
 
 from nightloop.tasks.objects import blobs, lease, probe, read_verified, retry
 from nightloop.tasks.objects.objects import Objects, open_for_reading
+from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, overrides, promotion_log, step_cache, timings
-from nightloop.tasks.retention.garbage import collect_garbage
+from nightloop.tasks.retention.garbage import collect_garbage, restore_from_trash
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, act, draft_entry, kept, promoted, published
 
@@ -71,7 +72,7 @@ def everything(store: Objects) -> list[Any]:
         manifest_store.predecessor(store, PIPELINE, 1, 0),
         manifest_store.manifest_by_hash(store, PIPELINE, newest.hash, 1),
         manifest_store.read_revision(store, PIPELINE, 1, 1),
-        manifest_store.verify_blobs(store, newest),
+        manifest_store.blob_damage(store, manifest_store.blobs_of(newest)),
         promotion_log.read_log(store, PIPELINE),
         promotion_log.read_champion(store, PIPELINE),
         step_cache.cached_result(store, PIPELINE, KEY, "retrain"),
@@ -181,7 +182,7 @@ def test_a_store_that_overwrites_what_it_created_is_found_out() -> None:
     class Perverse(Memory):
         def create(self, key: str, data: bytes) -> bool:
             if "/log/" in key:
-                self.held[key] = promotion_log._bytes(
+                self.held[key] = promotion_log.seal_record(
                     draft_entry(made, "B", act("ben")).model_copy(update={"number": 1})
                 )
                 return True
@@ -269,3 +270,45 @@ def test_a_body_that_is_cut_off_is_asked_for_again(tmp_path: Path) -> None:
         settings = Settings(store="s3://bucket/store", home=tmp_path, s3_endpoint=endpoint, s3_path_style=True)
         with pytest.raises(ConnectionError, match="does not answer"):
             open_for_reading(settings, {"aws_access_key_id": "a", "aws_secret_access_key": "b"})
+
+
+def in_trash(store: Memory, sha: str) -> str:
+    (place,) = [key for key in store.held if key.startswith("trash/") and sha in key]
+    return place
+
+
+def cut_once(store: Memory, key: str) -> Cut:
+    """The store, whose first read of this key comes back cut to half."""
+    found = cut(store, lambda data: data[: len(data) // 2])
+    found.bad.clear()
+    found.bad[key] = 1
+    return found
+
+
+def test_a_bad_read_spoils_no_way_into_the_trash_and_none_back() -> None:
+    """What was copied from a bad read could not be restored, and the good copy was removed behind it."""
+    back = RemovalRequest("ben", 400.0)
+    for moment in ("move", "move's copy", "restore", "damaged since", "damaged in the trash"):
+        store = world()
+        sha = blobs.put(store, b"weights that somebody misses later")
+        place = f"trash/00000001/{blobs.blob_key(sha)}"
+        moved = cut_once(store, {"move": blobs.blob_key(sha), "move's copy": place}.get(moment, "none"))
+        assert collect_garbage(moved, "ann", 100.0).removed == (blobs.blob_key(sha),), moment
+        assert in_trash(store, sha) == place
+        if moment == "damaged since":
+            store.held[blobs.blob_key(sha)] = b"weigh"
+        if moment == "damaged in the trash":
+            store.held[place] = b"weigh"
+            assert restore_from_trash(store, None, back) == [] and place in store.held
+            continue
+        restored = restore_from_trash(cut_once(store, place if moment == "restore" else "none"), None, back)
+        assert restored == [blobs.blob_key(sha)], moment
+        assert blobs.get(store, sha) == b"weights that somebody misses later", moment
+
+
+def test_what_is_damaged_in_the_store_is_not_moved_to_the_trash() -> None:
+    store = world()
+    sha = blobs.put(store, b"weights that somebody misses later")
+    store.held[blobs.blob_key(sha)] = b"weigh"  # or a connection that cuts every read
+    assert collect_garbage(store, "ann", 100.0).removed == ()
+    assert blobs.blob_key(sha) in store.held

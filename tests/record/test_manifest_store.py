@@ -6,6 +6,7 @@ import pytest
 
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.manifest import RivalEvidence, TermEvidence
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, check_invariants, night, published
@@ -39,6 +40,18 @@ def test_revisions_and_chain() -> None:
             manifest_store.manifest_by_hash(store, PIPELINE, unknown, 1)
 
 
+def test_a_night_of_a_release_without_evidence_is_read_and_keeps_its_hash() -> None:
+    store = Memory()
+    older = published(store, 0, None)
+    assert older.evidence is None and b'"evidence"' not in older.data
+    rivals = {"a": RivalEvidence(share=0.6, nights=3, total=1 / 3, squares=0.1)}
+    newer = night(store, 1, older).model_copy(
+        update={"evidence": TermEvidence(champion="old", metric="auc", min_gain=0.0, rivals=rivals)}
+    )
+    assert manifest_store.create_manifest(store, newer)
+    assert manifest_store.read_chain(store, PIPELINE, 0, 1) == {0: older, 1: newer}
+
+
 def test_publish_refuses_gaps_and_unknown_predecessors() -> None:
     store = Memory()
     first = night(store, 0, None)
@@ -70,7 +83,7 @@ def test_a_manifest_that_was_changed_cut_off_or_swapped() -> None:
         store.held[key] = data
         assert manifest_store.current_manifest(store, PIPELINE, 1) is None
         assert list(manifest_store.read_chain(store, PIPELINE, 0, 1)) == [0]
-        assert list(manifest_store.damaged_nights(store, PIPELINE, 0, 1)) == [1]
+        assert list(manifest_store.survey_chain(store, PIPELINE, 0, 1)[1]) == [1]
         with pytest.raises(ValueError, match=r"000001/0001"):
             manifest_store.verified_manifest(store, PIPELINE, 1)
         with pytest.raises(LookupError, match=f"nightloop backfill {PIPELINE} --start 1 --end 2 --what missing"):
@@ -121,13 +134,13 @@ def test_predecessor_says_which_backfill_mends_the_chain() -> None:
 def test_verify_names_every_damaged_blob() -> None:
     store = Memory()
     made = published(store, 0, None)
-    assert manifest_store.verify_blobs(store, made) == ()
+    assert manifest_store.blob_damage(store, manifest_store.blobs_of(made)) == []
     assert len(manifest_store.blobs_of(made)) == 8  # vocabulary, validation, two scores, two checkpoints of two
     store.held[blobs.blob_key(made.scores["A"].blob)] = b"changed"
     del store.held[blobs.blob_key(made.checkpoints["B"].memory)]
     with pytest.raises(ValueError, match=r"cannot be recorded, run it again: .*is not in the store"):
         manifest_store.create_manifest(store, made.model_copy(update={"revision": 2}))
-    problems = manifest_store.verify_blobs(store, made)
+    problems = manifest_store.blob_damage(store, manifest_store.blobs_of(made))
     assert len(problems) == 2 and any("is not in the store" in p for p in problems)
 
 

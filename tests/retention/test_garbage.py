@@ -334,7 +334,7 @@ def test_what_a_damaged_superseded_night_named_stays_in_the_trash_until_it_is_gi
     late = collect_garbage(store, "ann", 1e6, grace=10.0)
     assert not late.deleted and late.unseen == (key,)
     store.held[key] = whole  # from a backup
-    assert not manifest_store.verify_blobs(store, second)
+    assert not manifest_store.blob_damage(store, manifest_store.blobs_of(second))
     assert collect_garbage(store, "ann", 2e6, grace=10.0).unseen == ()
     store.held[key] = b"given up\n"
     assert (
@@ -437,3 +437,33 @@ def test_a_sweep_renews_its_lease() -> None:
 
     collect_garbage(Slow(store.held), "ann", 100.0, seconds=0.6)
     assert seen[0] > 100.75, "renewed while it removed, by the clock it was taken with"
+
+
+def test_a_pipeline_that_begins_while_a_person_confirms_the_others_is_not_forgotten() -> None:
+    """A sweep looks for its lease, and for what it needs, by the record."""
+
+    class Begins(Memory):
+        def swap(self, key: str, data: bytes, tag: str) -> bool:  # another run registers first
+            if key == pipelines.KEY and "new" not in pipelines.readable_record(Memory(self.held)).roots:
+                pipelines.register_pipeline(Memory(self.held), "new", 4)
+            return super().swap(key, data, tag)
+
+    store = world()
+    del store.held[pipelines.KEY]
+    pipelines.register_pipeline(store, PIPELINE, 0)  # not complete: an older release wrote to this store
+    assert pipelines.adopt_pipelines(Begins(store.held), [PIPELINE]) == {PIPELINE: (0,), "new": (4,)}
+    assert pipelines.readable_record(store).complete
+    with pytest.raises(ValueError, match=r"also has new; name every pipeline"):
+        pipelines.adopt_pipelines(store, [PIPELINE])
+
+
+def test_a_whole_copy_of_an_earlier_removal_is_found_behind_a_damaged_one() -> None:
+    store = world()
+    sha = blobs.put(store, b"orphan")
+    for when in (0.0, 1000.0):
+        blobs.put(store, b"orphan")
+        collect_garbage(store, "ann", when)
+    first, second = sorted(key for key in store.held if key.startswith("trash/"))
+    assert (first, second) == (f"trash/00000001/blobs/{sha}", f"trash/00000002/blobs/{sha}")
+    store.held[second] = b"orp"
+    assert blobs.get(store, sha) == b"orphan"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from tests.sources.corpus import AT, COLUMNS, NOON, Case, csv, jsonl, parquet
+from tests.sources.corpus import AT, CLICKS, COLUMNS, NOON, Case, csv, jsonl, parquet
 
 
 def more() -> Iterator[Case]:
@@ -111,4 +111,46 @@ def odd() -> Iterator[Case]:
     yield Case("digits as a float and a format", "a.parquet", numbers, rows, columns=hours, wanted=wanted)
 
 
-MORE = [*more(), *odd()]
+def typed() -> Iterator[Case]:
+    """Columns of Parquet with the logical type JSON: DuckDB gives a text with its quotes, so that `"u1"` would be an id."""
+    written = [
+        '"u1"',
+        "12",
+        '"12.0"',
+        "12.0",
+        "1e3",
+        '"1e3"',
+        '"a\\"b"',
+        '"\\u00e9"',
+        "1234567890.1700000001",
+        "123456789012345678901",
+    ]
+    plain = ["u1", "12", "12", "12", "1000", "1e3", 'a"b', "\xe9", "1234567890.1700000001", "123456789012345678901"]
+    size = len(written)
+    table = parquet(user=_json(*written), item=[*range(size)], time=[AT] * size)
+    yield Case("ids of the type JSON", "a.parquet", table, [(id_, str(n)) for n, id_ in enumerate(plain)])
+    table = parquet(user=_json("null", '"null"', None, '""', '"ann"'), item=[1] * 5, time=[AT] * 5)
+    yield Case("no user of the type JSON", "a.parquet", table, [("ann", "1")], [("null_user", "")] * 4)
+    times = _json(f'"{AT}"', f"{NOON.timestamp():.0f}", f"{NOON.timestamp() * 1000}")
+    table = parquet(
+        user=_json('"u0"', '"u1"', '"u2"'), item=_json("1", "2", "3"), time=times, label=_json("true", "1.0", '"yes"')
+    )
+    yield Case("all of the type JSON", "a.parquet", table, [(f"u{n}", NOON, 1.0) for n in range(3)], columns=CLICKS,
+               wanted=("user", "time", "label"))  # fmt: skip
+    tagged = {**COLUMNS, "categorical": ["tags"], "multi_value": {"tags": 3}}
+    table = parquet(user=["u0", "u1"], item=[1, 2], time=[AT] * 2, tags=_json('["a", "b"]', '"c"'))
+    yield Case(
+        "lists of the type JSON",
+        "a.parquet",
+        table,
+        [("u0", "a|b"), ("u1", "c")],
+        columns=tagged,
+        wanted=("user", "tags"),
+    )
+
+
+def _json(*texts: str | None) -> pa.ExtensionArray:
+    return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts))
+
+
+MORE = [*more(), *odd(), *typed()]

@@ -209,4 +209,66 @@ def silent() -> Iterator[Case]:
     )
 
 
-PUBLIC = [*quotes(), *times(), *ids(), *silent()]
+def loaders() -> Iterator[Case]:
+    """What others read wrongly: data.table 1612, datatable 590, python-zstandard 59, polars 15011, pandas 9295, vector 8487, gson 3113."""
+    head, two, wanted = "user,item,time\n", [("ann", "1"), ("bob", "2")], ("user", "time")
+    ann, bob = f"ann,1,{AT}\n", f"bob,2,{AT}\n"
+    for name, end in {"Ctrl-Z": "\x1a", "Ctrl-Z and a line end": "\x1a\n", "zeros": "\0" * 300}.items():
+        yield Case(f"{name} at the end", "a.csv", csv(head + ann + bob + end), two, [("unreadable_row", "a.csv:4: ")])
+    for name, end in {"CR CR LF": "\r\r\n", "LF CR": "\n\r"}.items():
+        yield Case(f"ends {name}", "a.csv", csv((head + ann + bob).replace("\n", end)), two)
+    yield Case("delimiters at the end of some lines", "a.csv", csv(head + ann.replace("\n", ",\n") + bob), two)
+    yield Case("blanks before quotes", "a.csv", csv(f'user, item, time\nann, "1", "{AT}"\n"bob" ,"2" ,{AT}\n'), two)
+    yield Case("two marks at the start", "a.csv", csv("\ufeff\ufeff" + head + ann + bob), two)
+    yield Case("a mark and quoted names", "a.csv", csv('\ufeff"user","item","time"\n' + ann + bob), two)
+    yield Case(
+        "two delimiters", "a.csv", csv(head + ann + bob.replace(",", ";")), two[:1], [("unreadable_row", "bob;2")]
+    )
+    frames = _zstd(head + ann) + _zstd("") + b"\x50\x2a\x4d\x18\x04\0\0\0note" + _zstd(bob)
+    yield Case("several frames", "a.csv.zst", frames, two)
+    lines = [
+        f'{{"user": "{user}", "item": {item}, "time": "{AT}"}}' for user, item in (("ann", 1), ("bob", 2), ("cat", 3))
+    ]
+    yield Case("a mark at the start", "a.jsonl", csv("\ufeff" + "\n".join(lines[:2])), two)
+    joined = csv(lines[0] + "\n" + lines[2] + lines[2] + "\n" + lines[1])
+    yield Case("two objects in a line", "a.jsonl", joined, two, [("unreadable_row", "cat")])
+    torn = jsonl(lines[0], lines[2].replace("cat", "c\\ud83d"), lines[1])
+    yield Case("half a letter", "a.jsonl", torn, two, [("unreadable_row", "ud83d")])
+    escaped = jsonl(lines[0].replace('"user"', '"\\u0075ser"'), lines[1])
+    yield Case("an escaped key", "a.jsonl", escaped, two)
+    fractions = {
+        "20260101100000.5": 500_000,
+        "20260101100000.999999": 999_999,
+        "20260101100000.000": 0,
+        "20260101100000.": 0,
+    }
+    text = head + "".join(f"u{n},{n},{time}\n" for n, time in enumerate(fractions)) + "v,1,20260101235959.999999\n"
+    rows = [(f"u{n}", NOON.replace(microsecond=micros)) for n, micros in enumerate(fractions.values())]
+    last = ("v", datetime(2026, 1, 1, 23, 59, 59, 999_999, UTC))
+    yield Case("digits with a fraction", "a.csv", csv(text), [*rows, last], wanted=wanted)
+    for kind, values in {
+        "float": pa.array([20260101100000.5]), "decimal": pa.array([Decimal("20260101100000.500000")]),
+    }.items():  # fmt: skip
+        yield Case(
+            f"digits with a fraction, {kind}",
+            "a.parquet",
+            parquet(user=["u0"], item=[1], time=values),
+            rows[:1],
+            wanted=wanted,
+        )
+    beyond = parquet(
+        user=["x", "u0"], item=[1, 2], time=pa.array([2**62, int(NOON.timestamp() * 1e6)], pa.timestamp("us"))
+    )
+    yield Case(
+        "a time beyond the year 9999", "a.parquet", beyond, [("u0", NOON)], [("unreadable_time", "148")], wanted=wanted
+    )
+
+
+def _zstd(text: str) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(text.encode())
+    return sink.getvalue().to_pybytes()
+
+
+PUBLIC = [*quotes(), *times(), *ids(), *silent(), *loaders()]

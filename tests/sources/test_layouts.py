@@ -50,6 +50,17 @@ def test_names_that_writers_set_apart_are_passed_over(pond: Warehouse, tmp_path:
         land_period(pond, Files(f"{tmp_path}/only/*"), PLAN, day(0))
 
 
+def test_a_relative_path_may_begin_with_a_wildcard(
+    pond: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop").mkdir()
+    write(tmp_path / "shop" / "2026-01-01.csv", HEADER + "ann,1,2026-01-01T10:00\n")
+    monkeypatch.chdir(tmp_path)
+    source = Files("*/{period}.csv")
+    assert users(pond, land_period(pond, source, PLAN, day(0))) == ["ann"]
+    assert [source.period_of(file) for file in source.files(pond)] == ["2026-01-01"]
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_what_a_path_says_of_all_rows_is_read_and_never_goes_before_the_file(
     pond: Warehouse, tmp_path: Path, ending: str

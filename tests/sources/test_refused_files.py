@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nightloop.tasks.formats.stray_quotes import has_stray_quote
@@ -19,8 +23,18 @@ from tests.sources.corpus import AT, csv, jsonl, parquet
 
 HEAD = "user,item,time"
 ANN = {"user": "ann", "item": 1, "time": AT}
+ROW = {"user": ["ann"], "item": [1], "time": [AT], "device": ["x"]}
 COLUMNS = Columns(user="user", item="item", time="time")
 DEVICE = Columns(user="user", item="item", time="time", categorical=("device",), multi_value={"device": 3})
+
+
+def named(*names: str) -> bytes:
+    """A Parquet file with columns of these names, two of one name too, and those that a plan needs."""
+    every, sink = [*names, *(name for name in ("user", "item", "time", "device") if name not in names)], BytesIO()
+    pq.write_table(
+        pa.Table.from_arrays([pa.array([AT if name == "time" else name]) for name in every], names=every), sink
+    )
+    return sink.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +47,10 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     ("name", "content", "says"),
     [
         # csvkit 245 and 688, qsv 527: joined files whose columns are in another order
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nitem, user, time,device\n2,bob,{AT},y\n"), "in another order: 'item' where 'user'"),
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\ndevice,item,time,user\ny,2,{AT},bob\n"), "in another order: 'device' where 'user'"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nitem, user, time,device\n2,bob,{AT},y\n"), "again, and 'item' where 'user'"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\ndevice,item,time,user\ny,2,{AT},bob\n"), "again, and 'device' where 'user'"),
+        # csvkit 888: joined files of which one has another column in the same place
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nuser,item,time,country\nbob,2,{AT},NO\n"), "'country' where 'device' stood"),
         # duckdb 11152: the first of two values is taken here, the last one elsewhere
         ("a.jsonl", jsonl(f'{{"user": "ann", "item": 1, "time": "{AT}", "user": "bob", "device": "x"}}'), "'user' twice in one object"),
         ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
@@ -43,8 +59,17 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         ("a.jsonl", jsonl({**ANN, "device": {"a": 1}}), "is in multi_value, and holds"),
         ("a.csv", csv(f"{HEAD},device\nann,1,{AT},\"['a', 'b']\"\n"), "write \\| between the values, or a JSON list of texts"),
         ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is in multi_value, and holds '\\[98 117 108\\]'"),
+        ("a.jsonl", jsonl({**ANN, "device": "[" * 5000}), "is in multi_value, and holds"),
+        ("a.jsonl", jsonl({**ANN, "device": '["\\ud800"]'}), "is in multi_value, and holds"),
         ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
         ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
+        ("a.parquet", named("user", "user"), "has two columns 'user'"),
+        ("a.parquet", named("device", "device"), "has two columns 'device'"),
+        ("a.parquet", named("user", "User"), "names differ in upper and lower case alone.*: 'user', 'User'"),
+        ("a.parquet", named("DEVICE", "device"), "names differ in upper and lower case alone.*: 'DEVICE', 'device'"),
+        # duckdb 25058: decimals of more than 38 digits are read as other numbers
+        ("a.parquet", parquet(**{**ROW, "user": pa.array([Decimal(12)], pa.decimal256(39, 0))}), "decimals of 39 digits"),
+        ("a.parquet", parquet(**{**ROW, "device": pa.array([[Decimal(1)]], pa.list_(pa.decimal256(76, 38)))}), "of 76 digits"),
         ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
     ],
 )  # fmt: skip
@@ -54,6 +79,18 @@ def test_a_file_that_can_be_read_in_two_ways(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=says):
         land_period(pond, Files(str(tmp_path / name)), plan(DEVICE), day(0))
+
+
+def test_columns_of_one_name_that_no_plan_needs_are_no_hindrance(pond: Warehouse, tmp_path: Path) -> None:
+    """DuckDB calls the second one x_1, also if the file has a column of that name."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(named("x", "X", "x", "x_1"))
+    assert land_period(pond, Files(str(path)), plan(COLUMNS), day(0)).rows == 1
+    assert Files(str(path)).names_in(pond, str(path)) == ["x", "X", "x", "x_1", "user", "item", "time", "device"]
+    with pytest.raises(ValueError, match=r"or in a number: .*'x_1'\. They cannot be told apart: rename one"):
+        land_period(
+            pond, Files(str(path)), plan(DEVICE.model_copy(update={"categorical": ("x_1",), "multi_value": {}})), day(0)
+        )
 
 
 def test_a_line_of_many_keys_needs_little_memory(tmp_path: Path) -> None:
@@ -96,6 +133,73 @@ def test_a_feature_that_is_written_in_another_case_is_not_missing(pond: Warehous
         ValueError, match=r"-0\..*calls the column 'device' of the newest file 'Device': give it one name"
     ):
         land_period(pond, source, plan(DEVICE), day(0))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_folder_whose_key_is_written_in_another_case_is_not_missing(
+    pond: Warehouse, tmp_path: Path, ending: str
+) -> None:
+    """SPARK-28054: one writer lays folders out as Device=x, and the next one as device=x."""
+    contents = {
+        "csv": csv(f"{HEAD}\nann,1,{AT}\n"),
+        "jsonl": jsonl(ANN),
+        "parquet": parquet(user=["ann"], item=[1], time=[AT]),
+    }
+    for folder in ("Device=x", "device=y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"a.{ending}").write_bytes(contents[ending])
+    with pytest.raises(
+        ValueError, match=r"Device=x.*calls the column 'device' of the newest file 'Device': give it one name"
+    ):
+        land_period(pond, Files(f"{tmp_path}/*/a.{ending}"), plan(DEVICE), day(0))
+
+
+def test_two_folders_that_say_what_a_column_is(pond: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "device=x" / "device=y").mkdir(parents=True)
+    (tmp_path / "device=x" / "device=y" / "a.csv").write_bytes(csv(f"{HEAD}\nann,1,{AT}\n"))
+    with pytest.raises(ValueError, match="two folders say what 'device' is: rename one"):
+        land_period(pond, Files(f"{tmp_path}/**/a.csv"), plan(DEVICE), day(0))
+
+
+@pytest.mark.parametrize("path", ["*.csv", "2026-01-0?.csv", "{period}*.csv"])
+def test_a_folder_among_files_is_not_left_out(pond: Warehouse, tmp_path: Path, path: str) -> None:
+    """pgcolumnar 114: Spark and Dask write a folder 2026-01-01.csv where others write a file. Without a file it is no mistake to look
+    into, and neither is one whose name a pattern for files does not have."""
+    (tmp_path / "2026-01-01b.csv").mkdir()
+    (tmp_path / "archive").mkdir()
+    for name in ("2026-01-01.csv", "2026-01-02.csv", "archive/2026-01-01.csv", "2026-01-01b.csv/_SUCCESS"):
+        (tmp_path / name).write_bytes(csv(f"{HEAD}\nann,1,{AT}\n"))
+    source = Files(f"{tmp_path}/{path}")
+    assert land_period(pond, source, plan(COLUMNS), day(0)).rows >= 1
+    (tmp_path / "2026-01-01b.csv").rename(tmp_path / "2026-01-03.csv" if "?" in path else tmp_path / "2026-01-01c.csv")
+    (folder,) = (found for found in tmp_path.glob("*.csv") if found.is_dir())
+    (folder / "part-0.csv").write_bytes(csv(f"{HEAD}\nbob,1,{AT}\n"))
+    with pytest.raises(ValueError, match=f"names files and the folder '{folder}', whose files would be left out"):
+        land_period(pond, source, plan(COLUMNS), day(0))
+    assert land_period(pond, Files(f"{tmp_path}/**/*.csv"), plan(COLUMNS), day(0)).rows >= 3
+
+
+def test_names_that_the_first_line_has_for_other_columns(pond: Warehouse, tmp_path: Path) -> None:
+    """spark-csv 338: given names were laid over a header in another order, so that users and items changed places."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv(f"item, User,at\n1,ann,{AT}\n"))
+    with pytest.raises(
+        ValueError, match=r"`names` calls column 1 'user', and the first line calls it 'item', and column 2 'user'"
+    ):
+        land_period(pond, Files(str(path), names=("user", "item", "time"), header=True), plan(COLUMNS), day(0))
+    for names in (("item", "user", "time"), ("ITEM", "user", "time")):
+        columns = COLUMNS.model_copy(update={"item": names[0]})
+        assert land_period(pond, Files(str(path), names=names, header=True), plan(columns), day(0)).rows == 1
+
+
+@pytest.mark.parametrize("role", ["label", "numeric"])
+@pytest.mark.parametrize("value", [datetime(2026, 1, 1), date(2026, 1, 1), time(10)], ids=["datetime", "date", "time"])
+def test_times_in_a_column_of_numbers(pond: Warehouse, tmp_path: Path, role: str, value: object) -> None:
+    """It was an error of Arrow, and taken for a fault of nightloop."""
+    (tmp_path / "a.parquet").write_bytes(parquet(user=["ann"], item=[1], time=[AT], x=[value]))
+    columns = COLUMNS.model_copy(update={role: ("x",) if role == "numeric" else "x"})
+    with pytest.raises(ValueError, match=r"the column 'x' holds .*, and a number is wanted"):
+        land_period(pond, Files(str(tmp_path / "a.parquet")), plan(columns), day(0))
 
 
 def test_utf8_that_is_called_something_else(pond: Warehouse, tmp_path: Path) -> None:

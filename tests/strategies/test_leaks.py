@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig

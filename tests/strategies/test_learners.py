@@ -9,9 +9,12 @@ from nightloop.tasks.retraining.advance import fold, pretrain, recent_rows
 from nightloop.tasks.retraining.contract_chains import assert_same_chains, run_chain
 from nightloop.tasks.retraining.contract_data import logs_until, simulated_periods
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
+from nightloop.tasks.strategies.ewc import EWC
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.l2sp import L2SP
 from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.spmf import SPMF
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import grow, initial_weights
 
@@ -46,6 +49,28 @@ def test_a_kept_optimizer_changes_the_second_night_and_not_the_first():
     assert not equal(keep[2].weights, reset[2].weights)
     assert all(name.startswith("optimizer/") for name in keep[1].memory) and keep[1].memory
     assert not reset[-1].memory
+
+
+@pytest.mark.parametrize("make", [FineTune, L2SP, EWC, SPMF])
+def test_every_learner_keeps_its_optimizer_by_default_and_forgets_it_if_asked(make):
+    periods = simulated_periods("ranking")
+    kept, keep, reset = (
+        run_chain(MODEL, make(training=SHORT, **o), periods)
+        for o in ({}, {"optimizer": "keep"}, {"optimizer": "reset"})
+    )
+    assert_same_chains(kept, keep, "the default")
+    assert not equal(keep[2].weights, reset[2].weights)
+    assert [name for name in keep[-1].memory if name.startswith("optimizer/")]
+    assert not [name for name in reset[-1].memory if name.startswith("optimizer/")]
+
+
+@pytest.mark.parametrize(
+    ("make", "without"), [(L2SP, {"strength": 0.0}), (EWC, {"strength": 0.0}), (SPMF, {"size": 0})]
+)
+def test_without_its_own_part_a_learner_is_fine_tuning_with_the_same_optimizer(make, without):
+    periods = simulated_periods("ranking")
+    one, fine = (run_chain(MODEL, strategy, periods) for strategy in (make(training=SHORT, **without), FineTune(SHORT)))
+    assert all(equal(a.weights, b.weights) for a, b in zip(one, fine, strict=True))
 
 
 def test_full_retrain_of_one_period_is_fine_tune():

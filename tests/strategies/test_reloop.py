@@ -216,6 +216,14 @@ def test_a_ranking_and_a_deaf_learner_are_refused() -> None:
         ReLoop(NoUpdate())
 
 
+def test_a_row_without_a_prediction_weighs_no_more_than_the_others() -> None:
+    logs = replace(PERIODS[0].select(slice(0, 2)), served=torch.tensor([float("nan"), 0.5]))
+    logits = torch.zeros(2, requires_grad=True)
+    batch = Batch(logits, logs.label, torch.arange(2), logs.rows, torch.zeros(2, 2, 4), 2)
+    (gradient,) = torch.autograd.grad(SelfCorrection(0.75)(logs)(batch), logits)
+    assert gradient.abs().tolist() == pytest.approx([0.25 * 0.5 / 2] * 2)
+
+
 @pytest.mark.parametrize("alpha", [-0.1, 1.0, 1.5, float("nan")])
 def test_impossible_alphas(alpha: float) -> None:
     with pytest.raises(ValueError, match=f"alpha: given {alpha}; .* 0 <= alpha < 1"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -57,12 +58,13 @@ def test_a_reservoir_larger_than_history_keeps_all_of_it() -> None:
     assert sorted(reservoir.columns["rows"][:, 0].tolist()) == list(range(40)) and reservoir.seen == 40
 
 
+@pytest.mark.parametrize("optimizer", ["keep", "reset"])
 @pytest.mark.parametrize("family", ["ranking", "ctr"])
-def test_s2_without_a_reservoir_it_is_fine_tuning(family: str) -> None:
+def test_s2_without_a_reservoir_it_is_fine_tuning(family: str, optimizer: Literal["keep", "reset"]) -> None:
     periods = simulated_periods(family)
     model = MODEL if family == "ranking" else MF(width=4)
     model.family = family
-    one, two = SPMF(size=0, training=SHORT), FineTune(SHORT, optimizer="reset")
+    one, two = SPMF(size=0, training=SHORT, optimizer=optimizer), FineTune(SHORT, optimizer)
     weights = initial_weights(model, periods[0])
     spmf, fine = one.start(model, weights, periods[0]), two.start(model, weights, periods[0])
     for logs in periods[1:]:
@@ -97,8 +99,10 @@ def test_clicks_replay_their_share_of_each_class(monkeypatch: pytest.MonkeyPatch
     from nightloop.tasks.strategies import spmf as module
 
     trained: list = []
-    real = module.fit
-    monkeypatch.setattr(module, "fit", lambda m, w, logs, *rest: trained.append(logs) or real(m, w, logs, *rest))
+    real = module.fit_and_keep
+    monkeypatch.setattr(
+        module, "fit_and_keep", lambda m, c, logs, *rest: trained.append(logs) or real(m, c, logs, *rest)
+    )
     model = MF(width=4)
     model.family = "ctr"
     periods = simulated_periods("ctr", rows=100)

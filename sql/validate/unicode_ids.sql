@@ -1,0 +1,13 @@
+-- One row per user or item with letters beyond ASCII among the clean rows of one version of a period: which of the two, and the id.
+-- $period INTEGER: index of the period
+-- $version INTEGER: version of its rows
+WITH clean AS (
+    SELECT "user", item
+    FROM landed
+    ANTI JOIN quarantine USING (period, version, arrival)
+    WHERE period = $period AND version = $version AND strlen("user") + strlen(item) > length("user") + length(item)
+)
+SELECT DISTINCT role, id
+FROM (UNPIVOT clean ON "user", item INTO NAME role VALUE id)
+WHERE strlen(id) > length(id)
+ORDER BY role, id

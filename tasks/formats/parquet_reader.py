@@ -1,0 +1,123 @@
+"""Parquet: the columns of files, and their rows in a span of times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+
+from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
+from nightloop.tasks.formats.select_files import in_path, name_files, no_row_in_period, with_missing_columns
+from nightloop.tasks.lake.batches import WIDEST
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.plan import Columns
+
+DIGITS = 38  # of a decimal: DuckDB reads those with more as floats, and as other numbers
+
+
+def read_parquet(
+    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None,
+    may_lack: MayLack = no_column,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
+    types = {file: _parquet_types(warehouse, file) for file in files}
+    for file, found in types.items():
+        names = [column.name for column in found]
+        check_columns(file, names, wanted, may_lack)
+        check_time(file, names, columns)
+        _refuse_unreadable(file, found, wanted)
+
+    def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
+        """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
+        found = {column.name: column.type for column in types[file]}
+        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in found}
+        return constant, [found.get(name, "") for name in wanted]
+
+    time = {"time": columns.time, "unit": columns.time_writing}
+    groups: list[tuple[dict[str, str | None], dict[str, object]]] = [
+        (values, {**time, "files": [*group], "json": ["_json", *(n for n, kind in zip(wanted, kinds, strict=True) if kind == "JSON")]})
+        for (values, kinds), group in groupby(files, key=alike)
+    ]  # fmt: skip
+    if window is not None and not warehouse.head:
+        parts = (part for _, group in groups for part in warehouse.scan(("ingest/untimed_parquet", group)))
+        if sum(part.column(0)[0].as_py() for part in parts):
+            window = None  # a row without a time belongs to the period of its neighbours
+    start, end = (None, None) if warehouse.head else window or (None, None)
+    rows = 0
+    for values, group in groups:
+        query = {**group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
+        for batch in warehouse.scan(("ingest/read_parquet", query)):
+            rows += batch.num_rows
+            yield with_missing_columns(batch, wanted, values)
+    if start is not None and not rows:
+        parts = (part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
+        spans = [span for part in parts for span in part.to_pylist()]
+        if spans := [span for span in spans if span["rows"]]:
+            ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
+            warehouse.remarks.append(no_row_in_period(name_files(files), sum(span["rows"] for span in spans), *ends))
+
+
+@dataclass(frozen=True)
+class ParquetColumn:
+    """A column of a file: its name, how many digits its decimals have (0: it has none), its type, and what DuckDB calls it, which
+    has a number if another one has that name."""
+
+    name: str
+    digits: int
+    type: str
+    label: str
+
+
+def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
+    """The names of a Parquet file's columns."""
+    return [column.name for column in _parquet_types(warehouse, file)]
+
+
+def _parquet_types(warehouse: Warehouse, file: str) -> list[ParquetColumn]:
+    """The columns of a Parquet file, in their order."""
+    steps = (("ingest/parquet_schema", {"file": file}), ("ingest/parquet_columns", {"file": file}))
+    try:
+        rows = [row for batch in warehouse.scan(*steps) for row in batch.to_pylist()]
+    except ValueError as error:
+        raise DataError(
+            f"{file} is not a complete Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
+        ) from error
+    top = _top_columns([(row["element"], row["children"], row["digits"]) for row in rows if "element" in row])
+    labels = [(row["type"], row["name"]) for row in rows if "name" in row]
+    return [ParquetColumn(*column, *of_duckdb) for column, of_duckdb in zip(top, labels, strict=True)]
+
+
+def _top_columns(elements: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:
+    """Columns (name, most digits), out of all elements (name, number of children, digits) of a schema, each before its children."""
+    columns: list[tuple[str, int]] = []
+    below = 0
+    for name, children, digits in elements[1:]:
+        if below:
+            digits = max(digits, columns[-1][1])
+            columns[-1] = columns[-1][0], digits
+        else:
+            columns.append((name, digits))
+        below = max(below - 1, 0) + children
+    return columns
+
+
+def _refuse_unreadable(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str]) -> None:
+    """Raise DataError if DuckDB would read a wanted column as another one, or its decimals as other numbers."""
+    for name in wanted:
+        alike = [
+            column.name for column in columns if name.casefold() in (column.name.casefold(), column.label.casefold())
+        ]
+        if len(alike) > 1:
+            raise DataError(
+                f"{file} has columns whose names differ in upper and lower case alone, or in a number: {', '.join(map(repr, alike))}. "
+                "They cannot be told apart: rename one at the source"
+            )
+        digits = next((column.digits for column in columns if column.name == name), 0)
+        if digits > DIGITS:
+            raise DataError(
+                f"{file}: the column {name[:60]!r} has decimals of {digits} digits, and at most {DIGITS} are read: write it as integers, "
+                f"as decimals of at most {DIGITS} digits, or as text"
+            )

@@ -1,0 +1,36 @@
+"""Unicode forms: one id in two forms is two ids, and validation shows both; ids in one form are left alone."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from nightloop.tasks.validation.gx import EarlierNights
+from tests.validation.test_all_new import known
+from tests.validation.test_gx import changed, look, rows
+
+JOSE, ANN = "Jos\u00e9", "\u212bnn"  # the second begins with the sign for \u00e5ngstr\u00f6m, which no form keeps
+NFD = unicodedata.normalize("NFD", JOSE)
+
+
+@pytest.mark.parametrize("role", ["user", "item"])
+def test_an_id_in_two_forms_is_shown_and_stays_two_ids(role: str) -> None:
+    seen, lake = look(changed(rows(), role, {0: JOSE, 1: NFD, 2: JOSE, 3: "Zo\u00eb", 4: ANN, 5: "\u00c5nn"}))
+    assert seen.verdict == "warned" and lake.reasons() == {}
+    (reason,) = seen.reasons
+    assert reason == (
+        f"warning: {role}s in two Unicode forms is 2, allowed is at most 0: 'Jose\\u0301' and 'Jos\\xe9' look alike and are two "
+        f"{role}s. Write each id in one Unicode form at the source, such as NFC"
+    )
+
+
+def test_an_id_in_another_form_than_earlier_nights_is_shown() -> None:
+    """Ids that came in two forms before are told only in periods that have one of them."""
+    nights = EarlierNights((), known("user", [JOSE, "Zo\u00eb", "Zoe\u0308", *(f"u{n}" for n in range(3, 50))]))
+    (reason,) = [
+        text for text in look(changed(rows(), "user", {0: NFD}), nights=nights)[0].reasons if "Unicode" in text
+    ]
+    assert "users in two Unicode forms is 1" in reason and "'Jose\\u0301' and 'Jos\\xe9'" in reason
+    for table in (rows(), changed(rows(), "user", {0: JOSE, 1: "Zo\u00e9"})):
+        assert not any("Unicode" in text for text in look(table, nights=nights)[0].reasons)
