@@ -129,14 +129,18 @@ def score_and_retrain(night: Night, only: Sequence[str] = ()) -> tuple[Manifest,
     # These steps bring torch, whose import takes seconds, and a finished night needs none of them.
     from nightloop.tasks.compare import compare
     from nightloop.tasks.deploy import deploy
+    from nightloop.tasks.plugins.assembly import assemble
     from nightloop.tasks.pretrain import pretrain
     from nightloop.tasks.retrain import retrain
+    from nightloop.tasks.retraining.members import training_order
     from nightloop.tasks.score import score
 
     start = pretrain(night) if night.previous is None else None
     scores = score(night)
-    labels = night.plan.strategies
-    trained = {label: retrain(night, label, start, bool(only) and label not in only) for label in labels}
+    done: dict[str, TrainedCheckpoint] = {}
+    for label in training_order(assemble(night.plan).strategies):
+        done[label] = retrain(night, label, start, bool(only) and label not in only, done)
+    trained = {label: done[label] for label in night.plan.strategies}
     failures = failed_in(trained)
     if len(failures) == len(trained):
         reasons = "; ".join(f"{label}: {failure.reason}" for label, failure in failures.items())

@@ -24,7 +24,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, to_byt
 from nightloop.tasks.modules.model import Factored, Model
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.retraining.advance import fold, start_chain
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, lookback_of
 
 log = logging.getLogger(__name__)
 Found = dict[str, Tensor]
@@ -60,7 +60,7 @@ def _run(
     at: list[int],
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
-    logs = logs_at_close(inputs.whole, inputs.root, strategy.lookback)
+    logs = logs_at_close(inputs.whole, inputs.root, lookback_of(strategy, model))
     checkpoint, notes["start_seconds"] = _measure_seconds(lambda: start_chain(model, strategy, weights, logs))
     seconds = cast(dict[int, float], notes["seconds"])
     for period in inputs.periods:
@@ -68,7 +68,7 @@ def _run(
         rows |= _score_period(model, checkpoint.weights, inputs, period, cast(dict[str, str], notes["candidates"]))
         if period == inputs.periods[-1]:
             break  # no later period would test it
-        logs = logs_at_close(inputs.whole, period, strategy.lookback)
+        logs = logs_at_close(inputs.whole, period, lookback_of(strategy, model))
         before, part = checkpoint, logs
         checkpoint, seconds[period] = _measure_seconds(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
     notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))

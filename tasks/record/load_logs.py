@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from nightloop.tasks.data import load
@@ -12,6 +13,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_from_bytes
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.modules.checkpoint import to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import NotReady
@@ -19,6 +21,7 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import PeriodLogs
 from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
@@ -56,6 +59,14 @@ def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequenc
     _refuse_other_rows(warehouse, night, read)
     versions = [(part.period, part.version) for part in read]
     return load.read_pairs(warehouse, vocabulary_of(objects, night), versions)
+
+
+def store_taken_items(objects: Objects, warehouse: Warehouse, night: Night) -> str:
+    """The blob of what users took in all periods of the night's history."""
+    pairs = pairs_of(objects, warehouse, night, history(objects, night, ALL_HISTORY))
+    count = torch.bincount(pairs[:, 0], minlength=len(vocabulary_of(objects, night).ids["user"]))
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
+    return blobs.put(objects, to_bytes({"start": start, "item": pairs[:, 1].int()}))
 
 
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:

@@ -130,6 +130,9 @@ class Manifest(Frozen):
     failed: dict[str, TrainingFailure] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's
+    taken: str | None = Field(
+        None, exclude_if=lambda blob: blob is None
+    )  # blob of what users took; None if recommendations do not leave it out
     last_act: int = 0  # number of the newest entry by hand that the night knew; 0: none
     evidence: TermEvidence | None = None  # None: at a root, and in nights of releases that did not carry it
 

@@ -79,7 +79,9 @@ def blocked_night(night: Night) -> Manifest:
 def skipped_night(night: Night, reason: str) -> Manifest:
     """The manifest of a period that an operator skipped. Checkpoints and vocabulary are those of the night before."""
     carried = night.previous.checkpoints if night.previous else {}
-    return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
+    taken = night.previous.taken if night.previous else None
+    fields = {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold", "taken": taken}
+    return _manifest(night, fields)
 
 
 def _manifest(night: Night, fields: Mapping[str, object]) -> Manifest:

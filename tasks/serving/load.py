@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, cast
 
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import vocabulary_from_bytes as vocabulary_from
+from nightloop.tasks.evaluation.rank import ranking_parts
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
@@ -16,9 +18,10 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.taken_items import load_taken_items
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.id_map import id_map
-from nightloop.tasks.serving.ranking_model import model_from_factors
+from nightloop.tasks.serving.ranking_model import Factors, model_from_factors
 
 
 class ServingModel(Protocol):
@@ -35,12 +38,18 @@ class ServingModel(Protocol):
         ...
 
 
-def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> ServingModel:
+def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str, taken: str | None = None) -> ServingModel:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
-    Raises FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
+    `taken` is the hash of what users took, which a ranking model does not recommend to them again. Raises
+    FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
     """
-    return build_model(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
+    model = build_model(
+        plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary))
+    )
+    if taken is None or not isinstance(model, Factors):
+        return model
+    return replace(model, taken=load_taken_items(objects, taken, len(model.user_ids)))
 
 
 def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> ServingModel:
@@ -54,6 +63,6 @@ def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Serving
     if wrong:
         raise DataError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
-        users, items = cast(Factored, model).factors(weights)
-        return model_from_factors(users, items, ids["user"], ids["item"])
+        users, items, pairs = ranking_parts(cast(Factored, model).factors, weights)
+        return model_from_factors(users, items[:-1], ids["user"], ids["item"], pairs)
     return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.multi_value)

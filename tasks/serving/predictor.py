@@ -72,7 +72,7 @@ class Predictor:
     >>> from nightloop.tasks.serving.predictor import Predictor, Version
     >>> from nightloop.tasks.serving.ranking_model import model_from_factors
     >>> ids, ref = IdMap(["a", "b"], {"a": 0, "b": 1}), CheckpointRef(weights="0" * 64, memory="0" * 64)
-    >>> model = model_from_factors(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
+    >>> model = model_from_factors(torch.tensor([[1.0, 0], [0, 1], [0.5, 0.5]]), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
     >>> entry = Entry.model_construct(name="2026-01-02", strategy="FineTune", checkpoint=ref)
     >>> predictor = Predictor(None, "shop", Version(entry, "", model, None, None))
     >>> predictor.recommend("a", k=1), predictor.recommend("unknown", k=1), predictor.score(["b"], ["a"])
@@ -150,7 +150,8 @@ class Predictor:
     ) -> list[tuple[str, float]]:
         """The best `k` items of this user as (item id, score), best first, without those in `exclude`.
 
-        An unknown user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
+        A ranking leaves out what the user took up to the champion's night, unless the plan says otherwise. An unknown
+        user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
         as for `score`. Raises DataError if `k` is below 1 or features do not fit.
         """
         scored = self.best(user, k, exclude, features or {})
@@ -275,7 +276,7 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
             f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )
     plan = Plan.model_validate(manifest.plan)
-    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary)
+    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary, manifest.taken)
     version = Version(entry, tag, model, plan, None)
     return (
         replace(version, online_model=with_correctors(version.name, model, plan))
