@@ -294,3 +294,21 @@ def test_the_most_frequent_values_of_a_slice_are_judged_and_no_others() -> None:
     assert isinstance(slices, dict)
     shops = [name for name in slices if name.startswith("shop=")]
     assert len(shops) == 10 and "shop=0" in shops and "shop=39" not in shops
+
+
+@pytest.mark.parametrize("moved", [[1, 0], [1, 2, 0]])
+def test_a_night_in_which_each_users_gains_and_losses_are_equal_adds_nothing(moved: list[int]) -> None:
+    """One user's items changed places, and nothing else did: there is no error to divide by."""
+    size, user = len(moved), torch.arange(40).repeat_interleave(len(moved))
+    no = torch.zeros(len(user), dtype=torch.bool)
+    seen = {"user": user, "item": torch.arange(len(user)), "new_user": no, "new_item": no, "equal": 0 * user}
+    above = torch.arange(size).repeat(40)
+    other = above.clone()
+    other[:size] = torch.tensor(moved)
+    night = [
+        Evidence(number, {**seen, "above": above}, {"SML": {**seen, "above": other}}, f"night {number}")
+        for number in range(2)
+    ]
+    decision = replay(Gate(evidence_nights=1), "ranking", "FineTune", night)
+    assert decision.evidence is not None and decision.evidence.rivals["SML"].nights == 0
+    assert decision.judged["SML"].verdict == "hold"
