@@ -296,6 +296,19 @@ def test_the_most_frequent_values_of_a_slice_are_judged_and_no_others() -> None:
     assert len(shops) == 10 and "shop=0" in shops and "shop=39" not in shops
 
 
+def test_a_long_value_of_a_slice_is_cut_in_the_manifest_and_still_guarded() -> None:
+    """A stranger may write 64 kB into a category. They stood in every manifest, once for each challenger and reason."""
+    g = torch.Generator().manual_seed(0)
+    seen = rows(2000, 300, g)
+    served = {**ranked(seen, torch.ones(300), g), "slice/shop": seen["user"] % 2}
+    worse = {**ranked(seen, torch.ones(300), g), "above": torch.full((2000,), 900, dtype=torch.int32)}
+    night = Evidence(0, served, {"new": worse}, values={"shop": ["x" * 64_000 + "0", "x" * 64_000 + "1"]})
+    judged = decide(Gate(resamples=200, evidence_nights=1), "ranking", "old", [night]).judged["new"]
+    slices = judged.numbers["slices"]
+    assert isinstance(slices, dict) and len([name for name in slices if name.startswith("shop=")]) == 2
+    assert len(canonical_json(judged.model_dump(mode="json"))) < 10_000
+
+
 @pytest.mark.parametrize("moved", [[1, 0], [1, 2, 0]])
 def test_a_night_in_which_each_users_gains_and_losses_are_equal_adds_nothing(moved: list[int]) -> None:
     """One user's items changed places, and nothing else did: there is no error to divide by."""
