@@ -10,7 +10,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from tempfile import NamedTemporaryFile
 
@@ -20,6 +20,7 @@ from nightloop.tasks.lake.warehouse import Warehouse
 
 HEAD = 100_000  # lines, if only the first rows are wanted
 FURTHEST = 100  # lines after which a quote that is still open was never meant to be closed
+ONE = "\x1f"  # stands for a delimiter of several characters, which the csv module does not know
 LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
 
@@ -114,11 +115,13 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         return encoding_error(form.encoding)
-    if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
+    if not form.quote or form.quote not in text:
         fields = text.split(form.delimiter)
+    elif len(form.delimiter) > 1:
+        fields = _split_by_several(text, form)
     else:
         try:
-            fields = next(_reader(_with_nulls(text, form), form))
+            fields = _split_quoted(_with_nulls(text, form), form)
         except csv.Error as error:
             if "unexpected end" in str(error):
                 return "a quote is opened and never closed"
@@ -126,6 +129,29 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     if len(fields) == form.width + 1 and not fields[-1]:
         fields.pop()  # a delimiter at the end of the line
     return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
+
+
+def _split_quoted(text: str, form: CsvForm) -> list[str]:
+    """The fields of a row with quotes. Blanks around a quoted field are no part of it. Raises csv.Error if the quotes are out of order."""
+    try:
+        return next(_reader(text, form))
+    except csv.Error:
+        quote = re.escape(form.quote)
+        without_blanks = re.sub(rf"{quote} +(?={re.escape(form.delimiter)}|$)", form.quote, text)
+        if without_blanks == text:
+            raise
+        return next(_reader(without_blanks, form))
+
+
+def _split_by_several(text: str, form: CsvForm) -> list[str]:
+    """The fields of a row between delimiters of several characters; quotes that are out of order have no meaning."""
+    if ONE in text:
+        return text.split(form.delimiter)
+    try:
+        row = next(_reader(text.replace(form.delimiter, ONE), replace(form, delimiter=ONE)))
+    except csv.Error:
+        return text.split(form.delimiter)
+    return [field.replace(ONE, form.delimiter) for field in row]
 
 
 def _with_nulls(text: str, form: CsvForm) -> str:
@@ -145,5 +171,5 @@ def _reader(text: str, form: CsvForm) -> Iterator[list[str]]:
     doubled = form.escape in ("", form.quote)
     return csv.reader(
         [line + "\n" for line in text.split("\n")], delimiter=form.delimiter, quotechar=form.quote, strict=True,
-        doublequote=doubled, escapechar=None if doubled else form.escape,
+        doublequote=doubled, escapechar=None if doubled else form.escape, skipinitialspace=True,
     )  # fmt: skip
