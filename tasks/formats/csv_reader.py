@@ -17,7 +17,7 @@ from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import has_null_mark, has_stray_quote
+from nightloop.tasks.formats.stray_quotes import DIGITS, has_null_mark, has_stray_quote
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
@@ -88,7 +88,7 @@ def read_delimited(
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
     everything has to be read again.
     """
-    layouts = {file: _read_layout(warehouse, file, dialect) for file in files}
+    layouts = {file: _read_layout(warehouse, file, dialect, columns.time) for file in files}
     for file, layout in layouts.items():
         check_columns(file, list(layout.names), wanted, may_lack)
         check_time(file, layout.names, columns)
@@ -210,8 +210,8 @@ def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]
     return list(_read_layout(warehouse, file, dialect).names)
 
 
-def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
-    """What the first lines of a file say."""
+def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect, time: str = "") -> FileLayout:
+    """What the first lines of a file say. `time`: the column that holds the time."""
     encoding = dialect.encoding or encoding_of(warehouse, file)
     lines = first_lines(warehouse, file, encoding)
     rows = [
@@ -241,7 +241,27 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayou
         raise DataError(
             f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
-    return FileLayout(delimiter, encoding, tuple(names), skip)
+    layout = FileLayout(delimiter, encoding, tuple(names), skip)
+    _refuse_nameless_column(file, layout, [split_fields(lines[n], delimiter, dialect.quote) for n in rows[1:]], time)
+    return layout
+
+
+def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequence[str]], time: str) -> None:
+    """Raise DataError if the rows begin with a column that has no name, such as the index of pandas or the row names of R.
+
+    Else a field more than there are names is a delimiter at the end of the line.
+    """
+    width = len(layout.names)
+    if any(len(row) == width for row in rows) or not (longer := [row for row in rows if len(row) == width + 1]):
+        return
+    number, place = longer[0][0], layout.names.index(time) + 1 if time in layout.names else width
+    counts = number.isdecimal() and [row[0] for row in longer] == [str(int(number) + n) for n in range(len(longer))]
+    if any(row[-1].strip() for row in longer) or (counts and sum(map(str.isdigit, longer[0][place])) >= DIGITS):
+        raise DataError(
+            f"{file}: its rows have {width + 1} fields, and its first line {width} names, so that values would be read in the wrong "
+            f"columns. A row begins {layout.delimiter.join(longer[0])[:60]!r}. Give every column a name: in pandas to_csv(index=False), in R "
+            "row.names=FALSE; or set the source's options `names` and `header: true`"
+        )
 
 
 def _refuse_moved_names(file: str, given: Sequence[str], line: Sequence[str]) -> None:

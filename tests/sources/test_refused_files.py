@@ -192,6 +192,20 @@ def test_names_that_the_first_line_has_for_other_columns(pond: Warehouse, tmp_pa
         assert land_period(pond, Files(str(path), names=names, header=True), plan(columns), day(0)).rows == 1
 
 
+@pytest.mark.parametrize("last", ["", "x"])
+@pytest.mark.parametrize("comment", ["", "#"])
+def test_a_first_column_without_a_name(pond: Warehouse, tmp_path: Path, last: str, comment: str) -> None:
+    """pandas 29251 and 41304: its index, and R's row names, have no name, so that user 0 had the item ann at the time of `made`."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv(f"user,item,made,time,device\n0,ann,7,{AT},{AT},{last}\n1,bob,8,{AT},{AT},\n"))
+    with pytest.raises(ValueError, match="rows have 6 fields, and its first line 5 names, .*A row begins '0,ann,7,"):
+        land_period(pond, Files(str(path), comment=comment), plan(DEVICE), day(0))
+    path.write_bytes(
+        csv(f"id,user,item,time,device\n1,ann,7,{AT},x,\n2,bob,8,{AT},y,\n")
+    )  # delimiters at the end of lines
+    assert land_period(pond, Files(str(path), comment=comment), plan(DEVICE), day(0)).rows == 2
+
+
 @pytest.mark.parametrize("role", ["label", "numeric"])
 @pytest.mark.parametrize("value", [datetime(2026, 1, 1), date(2026, 1, 1), time(10)], ids=["datetime", "date", "time"])
 def test_times_in_a_column_of_numbers(pond: Warehouse, tmp_path: Path, role: str, value: object) -> None:
