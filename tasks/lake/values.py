@@ -23,6 +23,7 @@ BETWEEN = "|"  # separates the values of a row that has several
 NULLS = ("", r"\n", r"\\n", "null", "none", "nan", "<na>")  # in lower case
 NO_NUMBERS = ("na", "n/a", "#n/a", "-", "(null)")  # in columns of numbers these too
 LONGEST = 6  # bytes of the longest of them
+UNDERSCORE = "_"
 FIRST_WORD = ord("<")  # the smallest byte of a word; digits, points and signs are smaller
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 WHOLE = r"^(-?[0-9]+)\.0+$"
@@ -54,6 +55,9 @@ def as_number(values: pa.Array) -> pa.Array:
     values, letters = _trim_and_null(values, (*NULLS, *NO_NUMBERS))
     if letters.max(initial=0) < FIRST_WORD and not (letters == ord("-")).any():
         return values
+    if (letters == ord(UNDERSCORE)).any():  # DuckDB takes 430548_1007 for 4305481007
+        other = pc.binary_join_element_wise(values, f" (has {UNDERSCORE!r})", "")
+        values = pc.if_else(pc.match_substring(values, UNDERSCORE), other, values)
     index = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
     return pc.coalesce(pa.array(list(WORDS.values())).take(index), values)
 

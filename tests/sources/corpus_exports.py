@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.sources.corpus import AT, Case, csv
+from tests.sources.corpus import AT, COLUMNS, Case, csv, jsonl, parquet
 
 TWO = [("ann", "1"), ("bob", "2")]
 
@@ -27,4 +27,22 @@ def blanks() -> Iterator[Case]:
         yield Case(f"quotes between {several}, line by line", "a.csv", csv(text), TWO, options={**apart, **comment})
 
 
-EXPORTS = [*blanks()]
+def numbers() -> Iterator[Case]:
+    """Numbers that are none (csvkit 1246, pyexcel 138): DuckDB reads the advertising place 430548_1007 as 4305481007."""
+    priced = {"columns": {**COLUMNS, "numeric": ["price"]}, "wanted": ("user", "price")}
+    words, good = ["430548_1007", "1_000", "3_4.5"], [("ann", 12.5), ("bob", -3.0)]
+    rows = [{"user": f"u{n}", "item": n, "time": AT, "price": word} for n, word in enumerate(words)]
+    rows += [{"user": user, "item": 1, "time": AT, "price": str(price)} for user, price in good]
+    aside = [("unreadable_number", f"{word} (has '_')") for word in words]
+    text = "user,item,time,price\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    table = {name: [row[name] for row in rows] for name in rows[0]}
+    for name, content in {"a.csv": csv(text), "a.jsonl": jsonl(*rows), "a.parquet": parquet(**table)}.items():
+        yield Case("numbers with _", name, content, good, aside, **priced)
+    times = csv(
+        f"user,item,time\nann,1,{AT}\nbob,2,17672_61600\ncat,3,2026_01_01\ndan,4,2026-01-01 05:00:00 America/New_York\n"
+    )
+    read = [("ann", "1"), ("dan", "4")]
+    yield Case("times with _", "a.csv", times, read, [("unreadable_time", "17672_"), ("unreadable_time", "2026_01")])
+
+
+EXPORTS = [*blanks(), *numbers()]
