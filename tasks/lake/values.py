@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightloop.tasks.plan.errors import DataError
+
 # What is removed around a value. The last ones have no width, or set the direction of text, so they cannot be seen in an id.
 BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
 BLANKS += "\u200b\ufeff\u2060\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -28,6 +30,7 @@ FIRST_WORD = ord("<")  # the smallest byte of a word; digits, points and signs a
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 WHOLE = r"^(-?[0-9]+)\.0+$"
 NEGATIVE_ZERO = r"^-0\.0+$"
+WHOLE_FLOATS = {16: 2**11, 32: 2**24, 64: 2**53}  # below these, floats of so many bits tell all whole numbers apart
 EXACT = 2.0**63  # whole floats below it are written as whole numbers
 
 
@@ -43,6 +46,19 @@ def as_text(values: pa.Array) -> pa.Array:
     if (letters == ord(".")).any():
         values = pc.replace_substring_regex(pc.replace_substring_regex(values, NEGATIVE_ZERO, "0"), WHOLE, r"\1")
     return values
+
+
+def as_ids(values: pa.Array, name: str) -> pa.Array:
+    """A column of ids as text. Raises DataError if it holds floats so large that several ids would be one number."""
+    if pa.types.is_floating(values.type):
+        large = pc.greater_equal(pc.abs(values.cast(pa.float64())), WHOLE_FLOATS[values.type.bit_width])
+        if found := values.filter(pc.and_(large, pc.is_finite(values)))[:1].to_pylist():
+            bits = values.type.bit_width
+            raise DataError(
+                f"the column {name[:60]!r} holds the number {found[0]:.0f} as a float of {bits} bits. Such floats tell whole numbers apart "
+                f"below {WHOLE_FLOATS[bits]:,} only, so that several ids become one: write it as integers or as text"
+            )
+    return as_text(values)
 
 
 def as_number(values: pa.Array) -> pa.Array:

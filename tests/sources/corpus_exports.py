@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from tests.sources.corpus import AT, COLUMNS, Case, csv, jsonl, parquet
 
@@ -45,4 +48,20 @@ def numbers() -> Iterator[Case]:
     yield Case("times with _", "a.csv", times, read, [("unreadable_time", "17672_"), ("unreadable_time", "2026_01")])
 
 
-EXPORTS = [*blanks(), *numbers()]
+def coarse() -> Iterator[Case]:
+    """Times in floats of 32 bits, which are minutes off (RecBole 1653, mmdetection3d 296); a few such numbers are exact."""
+    days = {**COLUMNS, "time_unit": "days"}
+    exact = parquet(user=["ann", "bob"], item=[1, 2], time=pa.array([20454.0, 20454.5], pa.float32()))
+    midnight = [("ann", datetime(2026, 1, 1, tzinfo=UTC))]
+    yield Case(
+        "days as floats of 32 bits",
+        "a.parquet",
+        exact,
+        midnight,
+        [("unreadable_time", "20454.5")],
+        columns=days,
+        wanted=("user", "time"),
+    )
+
+
+EXPORTS = [*blanks(), *numbers(), *coarse()]

@@ -70,6 +70,11 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         # duckdb 25058: decimals of more than 38 digits are read as other numbers
         ("a.parquet", parquet(**{**ROW, "user": pa.array([Decimal(12)], pa.decimal256(39, 0))}), "decimals of 39 digits"),
         ("a.parquet", parquet(**{**ROW, "device": pa.array([[Decimal(1)]], pa.list_(pa.decimal256(76, 38)))}), "of 76 digits"),
+        # RecBole 1653, mmdetection3d 296: times in floats of 32 bits are up to two minutes off
+        ("a.parquet", parquet(**{**ROW, "time": pa.array([1767261600.0], pa.float32())}), "such as '1767261.*not as floats of 32 bits"),
+        # pandas 48170: of neighbours one number is made
+        ("a.parquet", parquet(**{**ROW, "user": pa.array([16777217.0], pa.float32())}), "'user' holds the number 16777216 as a float of 32"),
+        ("a.parquet", parquet(**{**ROW, "item": pa.array([1234567890123456789.0])}), "'item' holds the number 1234567890123456768 as a float of 64"),
         ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
     ],
 )  # fmt: skip
