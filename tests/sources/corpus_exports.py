@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from tests.sources.corpus import AT, COLUMNS, Case, csv, jsonl, parquet
+from tests.sources.corpus import AT, COLUMNS, NOON, Case, csv, jsonl, parquet
 
 TWO = [("ann", "1"), ("bob", "2")]
 
@@ -64,4 +64,22 @@ def coarse() -> Iterator[Case]:
     )
 
 
-EXPORTS = [*blanks(), *numbers(), *coarse()]
+def shortened() -> Iterator[Case]:
+    """Numbers of JSON that a writer shortened: C's %g, and Lua's cjson, which keeps 14 digits (lua-cjson 37)."""
+    short = [
+        f'{{"user": 1.2345678901235e+15, "item": 1, "time": "{AT}"}}', f'{{"item": -1.23457E+12, "user": "ann", "time": "{AT}"}}',
+        '{"user": "ann", "item": 1, "time":1.76726e+09}', '{"user": "ann", "item": 1, "time" : 2e+09}',
+    ]  # fmt: skip
+    second = NOON.timestamp()
+    good = [
+        f'{{"user": "ann", "item": 1e+3, "price": 1.5e+10, "time": {second / 1e9}e+09}}',
+        f'{{"user": "1.5e+10", "item": 12.0e+1, "time": {second:.0f}}}',
+    ]
+    rows = [("ann", "1000", NOON), ("1.5e+10", "120", NOON)]
+    aside = [("unreadable_row", f"without all its digits, write it with them: {line}") for line in short]
+    yield Case(
+        "numbers that were shortened", "a.jsonl", jsonl(*short, *good), rows, aside, wanted=("user", "item", "time")
+    )
+
+
+EXPORTS = [*blanks(), *numbers(), *coarse(), *shortened()]
