@@ -259,8 +259,8 @@ def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequen
     if any(row[-1].strip() for row in longer) or (counts and sum(map(str.isdigit, longer[0][place])) >= DIGITS):
         raise DataError(
             f"{file}: its rows have {width + 1} fields, and its first line {width} names, so that values would be read in the wrong "
-            f"columns. A row begins {layout.delimiter.join(longer[0])[:60]!r}. Give every column a name: in pandas to_csv(index=False), in R "
-            "row.names=FALSE; or set the source's options `names` and `header: true`"
+            f"columns. A row begins {layout.delimiter.join(longer[0])[:60]!r}. Give every column a name: in pandas to_csv(index=False), "
+            "in R row.names=FALSE; or set the source's options `names` and `header: true`"
         )
 
 
