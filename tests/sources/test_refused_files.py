@@ -73,7 +73,7 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         # RecBole 1653, mmdetection3d 296: times in floats of 32 bits are up to two minutes off
         ("a.parquet", parquet(**{**ROW, "time": pa.array([1.767e9], pa.float32())}), r"such as '1767.*not as floats of 32 bits"),
         # pandas 48170: of neighbours one number is made
-        ("a.parquet", parquet(**{**ROW, "user": pa.array([16777217.0], pa.float32())}), r"'user' holds the number 16777216 as a float of 32"),
+        ("a.parquet", parquet(**{**ROW, "user": pa.array([16777217.0], pa.float32())}), "the number 16777216 as a float of 32"),
         ("a.parquet", parquet(**{**ROW, "item": pa.array([1234567890123456789.0])}), r"the number 1234567890123456768 as a float of 64"),
         ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
     ],
