@@ -15,6 +15,7 @@ from itertools import islice
 from tempfile import NamedTemporaryFile
 
 from nightloop.tasks.formats.decompress import Opened, text_lines
+from nightloop.tasks.formats.escapes import ESCAPE, UNCLEAR, ends_with_escape, is_unclear, split_escaped
 from nightloop.tasks.formats.stray_quotes import are_rows
 from nightloop.tasks.lake.warehouse import Warehouse
 
@@ -27,7 +28,7 @@ LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 @dataclass(frozen=True)
 class CsvForm:
     """How the fields of a file are written, and how many a line has. `skip`: lines before the first row; `time`: the field
-    that holds the time."""
+    that holds the time; `wanted`: those that are wanted."""
 
     width: int
     delimiter: str
@@ -37,6 +38,7 @@ class CsvForm:
     encoding: str
     skip: int
     time: int
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,14 @@ def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] 
             return
         if number <= form.skip or not line.strip() or (form.comment and line.startswith(form.comment)):
             continue
-        text, taken, open_ = line, 0, _has_open_quote(line, form)
+        text, taken, open_ = line, 0, _goes_on(line, form)
         while open_ and taken < FURTHEST:
             if taken == len(ahead):
                 if not (more := next(lines, None)):
                     break
                 ahead.append(more)
             text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
-            open_ = form.quote not in ahead[taken - 1][1] or _has_open_quote(text, form)
+            open_ = form.quote not in ahead[taken - 1][1] or _goes_on(text, form)
         row = _parse_row(text, form)
         if taken and not isinstance(row, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
             row = (
@@ -100,8 +102,10 @@ def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] 
         yield RefusedLine(number, row, _escape_bytes(text)) if isinstance(row, str) else row
 
 
-def _has_open_quote(text: str, form: CsvForm) -> bool:
-    """Whether a quote is opened in the text and not closed."""
+def _goes_on(text: str, form: CsvForm) -> bool:
+    """Whether the next line belongs to the row: a quote is opened in the text and not closed, or its line end is escaped."""
+    if form.escape == ESCAPE and not form.quote:
+        return ends_with_escape(text)
     if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
         return False
     try:
@@ -115,7 +119,16 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         return encoding_error(form.encoding)
-    if not form.quote or form.quote not in text:
+    if (
+        form.escape == ESCAPE
+        and ESCAPE in text
+        and form.quote
+        and is_unclear(text, form.delimiter, form.quote, form.wanted)
+    ):
+        return UNCLEAR
+    if form.escape == ESCAPE and not form.quote:
+        fields = split_escaped(text, form.delimiter)
+    elif not form.quote or form.quote not in text:
         fields = text.split(form.delimiter)
     elif len(form.delimiter) > 1:
         fields = _split_by_several(text, form)

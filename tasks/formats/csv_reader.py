@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
+from nightloop.tasks.formats.escapes import ESCAPE, has_escape
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import DIGITS, has_null_mark, has_stray_quote
+from nightloop.tasks.formats.stray_quotes import DIGITS, has_stray_quote
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
@@ -106,11 +107,11 @@ def read_delimited(
 
 
 def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
-    r"""Whether a file is read line by line. DuckDB sees comments inside lines, misreads some line ends, and reads an escaped \N as N."""
+    r"""Whether a file is read line by line. DuckDB sees comments inside lines, misreads some line ends, and reads \N as N and \n as n."""
     before = layout.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or layout.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
-    if dialect.escape == "\\" and has_null_mark(head_pieces(warehouse, file)):
+    if dialect.escape == ESCAPE and has_escape(head_pieces(warehouse, file), dialect.quote):
         return True
     return has_stray_quote(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
 
@@ -138,7 +139,7 @@ def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowR
     dialect = query.dialect
     form = CsvForm(
         len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
-        layout.names.index(query.columns.time),
+        layout.names.index(query.columns.time), tuple(n for n, name in enumerate(layout.names) if name in query.wanted),
     )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))

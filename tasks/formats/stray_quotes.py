@@ -10,18 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-NULL_MARK = rb"\N"
 DIGITS = 4  # of a time, at least: those of its year
-
-
-def has_null_mark(pieces: Iterable[bytes]) -> bool:
-    r"""Whether a file holds a \N, which stands for a missing value although it looks like an escaped N."""
-    last = b""
-    for piece in pieces:
-        if NULL_MARK in last + piece:
-            return True
-        last = piece[-1:]
-    return False
 
 
 def has_stray_quote(pieces: Iterable[bytes], quote: str, delimiter: str, width: int) -> bool:

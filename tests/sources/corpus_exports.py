@@ -82,4 +82,39 @@ def shortened() -> Iterator[Case]:
     )
 
 
-EXPORTS = [*blanks(), *numbers(), *coarse(), *shortened()]
+def escapes() -> Iterator[Case]:
+    """Backslashes of MySQL (tidb 19661, tatoeba2 2250), PostgreSQL and ClickHouse (9058), and those that are read in two ways."""
+    titled = {"columns": {**COLUMNS, "categorical": ["title"]}, "wanted": ("user", "title", "item")}
+    head, plain = "user\ttitle\titem\ttime\n", {"escape": "\\", "quote": ""}
+    values = {r"a\tb": "a\tb", "a\\\tb": "a\tb", r"a\nb": "a\nb", "a\\\nb": "a\nb", r"a\\b": "a\\b", r"a\\\\nb": r"a\\nb", r"a\'b": "a'b",
+              r"\N": None, 'a"b': 'a"b', "a\\\\": "a\\"}  # fmt: skip
+    for end in ("\n", "\r\n"):
+        lines = [f"dom\\\\ann\t{raw}\t{n}\t{AT}\n" for n, raw in enumerate(values)]
+        rows = [(r"dom\ann", read, str(n)) for n, read in enumerate(values.values())]
+        text = csv((head + "".join(lines)).replace("\n", end))
+        yield Case(f"backslashes without quotes, ends {end!r}", "a.tsv", text, rows, options=plain, **titled)
+    short = csv(f"{head}ann\tx\t1\t{AT}\nbob\ty\\\t2\t{AT}\ncat\tz\t3\t{AT}\n")
+    lost = [("unreadable_row", "it has 3 fields")]
+    yield Case("a backslash too many", "a.tsv", short, [("ann", "x", "1"), ("cat", "z", "3")], lost, plain, **titled)
+    quoted = {"escape": "\\"}
+    good = {
+        r'"a\"b"': 'a"b',
+        r'"a\\b"': r"a\b",
+        r'"a, b"': "a, b",
+        r"\N": None,
+        r'"\N"': None,
+        "x": "x",
+        r'"c\\N"': r"c\N",
+    }
+    unclear = [r"a\\b", r"a\tb", r"C:\new", r'"C:\new"', r'"a\\\n"']
+    head = "user,note,title,item,time\n"
+    lines = [f"u{n},{r'C:/x' + chr(92) + 'y'},{raw},{n},{AT}\n" for n, raw in enumerate([*good, *unclear])]
+    rows = [(f"u{n}", read, str(n)) for n, read in enumerate(good.values())]
+    aside = [("unreadable_row", "programs read a backslash in two ways here")] * len(unclear)
+    yield Case("backslashes and quotes", "a.csv", csv(head + "".join(lines)), rows, aside, quoted, **titled)
+    ids = csv(f'user,item,time\nDOM\\\\ann,1,{AT}\n"DOM\\\\ann",2,{AT}\n')
+    yield Case("an id with a backslash", "a.csv", ids, [(r"DOM\ann", "2")], aside[:1], quoted)
+    yield Case("a backslash that has no meaning", "a.csv", ids, [(r"DOM\\ann", "1"), (r"DOM\\ann", "2")])
+
+
+EXPORTS = [*blanks(), *numbers(), *coarse(), *shortened(), *escapes()]
