@@ -281,7 +281,10 @@ def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
     """The fields of one line."""
     if len(delimiter) > 1 or not quote:
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
+    except csv.Error:  # a field of more than 131,072 characters
+        return line.split(delimiter)
 
 
 def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
