@@ -197,6 +197,17 @@ def test_names_that_the_first_line_has_for_other_columns(pond: Warehouse, tmp_pa
         assert land_period(pond, Files(str(path), names=names, header=True), plan(columns), day(0)).rows == 1
 
 
+@pytest.mark.parametrize("more", [["cat", "dan"], ["cat", "dan", "eve"]], ids=["alike", "longer"])
+def test_parquet_files_that_were_joined(pond: Warehouse, tmp_path: Path, more: list[str]) -> None:
+    """Of two files alike that were joined with cat, the rows of the first one were read, and those of the second lost."""
+    first, second = (
+        parquet(user=users, item=[*range(len(users))], time=[AT] * len(users)) for users in (["ann", "bob"], more)
+    )
+    (tmp_path / "a.parquet").write_bytes(first + second)
+    with pytest.raises(ValueError, match=r"a.parquet is several Parquet files joined into one"):
+        land_period(pond, Files(str(tmp_path / "a.parquet")), plan(COLUMNS), day(0))
+
+
 @pytest.mark.parametrize("checksums", [True, False])
 def test_a_page_that_does_not_match_its_checksum(pond: Warehouse, tmp_path: Path, checksums: bool) -> None:
     """hardwood 1095: damaged bytes of numbers are other numbers. DuckDB compares no checksums; Spark and Hive write them."""
