@@ -253,7 +253,8 @@ def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequen
     Else a field more than there are names is a delimiter at the end of the line.
     """
     width = len(layout.names)
-    if any(len(row) == width for row in rows) or not (longer := [row for row in rows if len(row) == width + 1]):
+    longer = [row for row in rows if len(row) == width + 1]
+    if not longer or len(longer) < len(rows):  # a quoted field that has lines makes rows of any length
         return
     number, place = longer[0][0], layout.names.index(time) + 1 if time in layout.names else width
     counts = number.isdecimal() and [row[0] for row in longer] == [str(int(number) + n) for n in range(len(longer))]
