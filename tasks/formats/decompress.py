@@ -22,6 +22,7 @@ MAGIC = {
     b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
     b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
 }  # fmt: skip
+TAR = slice(257, 262)  # where an archive of tar has its mark, after the name of its first file
 PACKED_MARKS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 PAGE = "as a download that failed leaves it: deliver the file itself"
 NO_LOGS = {
@@ -49,7 +50,7 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
     small .gz file.
     """
     with opened(file) as stream:
-        head_bytes = stream.read(64)
+        head_bytes = stream.read(512)
     text = head_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     for mark, kind in NO_LOGS.items():
         if text.startswith(mark):
@@ -64,6 +65,14 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
+    start = next(unpacked_pieces(file, opened), b"") if file.endswith((".gz", ".zst")) else head_bytes
+    inside = (
+        "a tar archive"
+        if start[TAR] == b"ustar"
+        else next((kind for mark, (kind, _) in MAGIC.items() if start.startswith(mark)), "")
+    )
+    if inside:
+        raise DataError(f"{file} holds {inside}, and not text: {UNPACK}")
     size = LONGEST + 1 if "://" in file else Path(file).stat().st_size
     if (head and (size > SMALL or not file.endswith(".gz"))) or (
         size <= LONGEST and not file.endswith((".gz", ".zst"))

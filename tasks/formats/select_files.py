@@ -23,8 +23,8 @@ from nightloop.tasks.plan.errors import DataError, PlanError, StoreError
 
 MARKS = ("_", ".")
 TIMES = (
-    "Read are numbers (s, ms, us or ns since 1970; days with `time_unit: days`), ISO 8601, 20260131, 01/31/2026 9:05:58 AM, "
-    "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
+    "Read are numbers (s, ms, us or ns since 1970, not as floats of 32 bits; days with `time_unit: days`), ISO 8601, 20260131, "
+    "01/31/2026 9:05:58 AM, 31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
 )
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.lake.values import BETWEEN, MISSING, as_number, as_text
+from nightloop.tasks.lake.values import BETWEEN, MISSING, as_ids, as_number, as_text
 from nightloop.tasks.plan.errors import DataError, NightloopError
 from nightloop.tasks.plan.plan import Columns
 
@@ -148,15 +148,15 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     arrays: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
         "time": _dates_to_times(flat_column(batch, columns.time)),
-        "user": as_text(flat_column(batch, columns.user)),
-        "item": as_text(flat_column(batch, columns.item)),
+        "user": as_ids(flat_column(batch, columns.user), columns.user),
+        "item": as_ids(flat_column(batch, columns.item), columns.item),
         "label": _number_column(batch, columns.label) if columns.label else none,
     }
     if columns.logged_probability:
         arrays["served"] = _number_column(batch, columns.logged_probability)
-    arrays |= {name: as_text(flat_column(batch, name)) for name in texts}
+    arrays |= {name: as_ids(flat_column(batch, name), name) for name in texts}
     arrays |= {name: _number_column(batch, name) for name in columns.numeric}
-    arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
+    arrays["_key"] = _key([as_ids(flat_column(batch, name), name) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     known = batch.column(INSTANT) if INSTANT in batch.schema.names else pa.nulls(size, pa.timestamp("us", tz="UTC"))
     return pa.RecordBatch.from_pydict({**arrays, "_none": none, INSTANT: known})
