@@ -154,6 +154,32 @@ def bakeoff(
 
 
 @app.command()
+def tune(
+    plan: PLAN,
+    budget: Annotated[float, typer.Option(help="Minutes that the search may take.")] = 10.0,
+    trials: Annotated[int, typer.Option(help="Most settings that are tried for each strategy.")] = 60,
+    strategies: Annotated[str, typer.Option(help="Labels of the plan, a,b; default: all that can be tuned.")] = "",
+    space: Annotated[str, typer.Option(help="YAML file with what to search, by label, model or pretrain.")] = "",
+    end: Annotated[str, typer.Option(help="Last period that is read; default: the newest, or 16 after the root.")] = "",
+    pretrain_periods: Annotated[int, typer.Option(help="Periods that trials pre-train on; 0: as the plan.")] = 0,
+    out: Annotated[str, typer.Option(help="The new plan; default: NAME.tuned.yaml beside the plan.")] = "",
+    runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs trials side by side.")] = "processes",
+    workers: Annotated[int, typer.Option(help="Trials side by side.")] = 2,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Find better settings on past periods and write them as a new plan. Changes no plan and no night; run again to go on."""
+    from nightloop.flows.bakeoff import split_names
+    from nightloop.flows.tune import read_space
+    from nightloop.flows.tune import tune as run
+
+    chosen = read_space(space) if space else None
+    say(
+        run(plan, budget, trials, split_names(strategies), chosen, end, pretrain_periods, out, runner, workers), as_json
+    )
+
+
+@app.command()
 def promote(
     plan: PLAN,
     strategy: Annotated[str, typer.Option(help="Strategy whose checkpoint is to serve.")] = "",

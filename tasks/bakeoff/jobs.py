@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from nightloop.tasks.bakeoff.early_stop import StopRule
 from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.history import ReplayedPeriod
 from nightloop.tasks.bakeoff.spec import Kind
@@ -41,8 +42,8 @@ class JobTable:
         return tuple(period.period for period in self.replayed if period.period >= self.plan.pretrain_periods)
 
 
-def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
-    """The replay of one entrant under one seed."""
+def cell_job(table: JobTable, entrant: Entrant, seed: int, stop: StopRule | None = None) -> Job:
+    """The replay of one entrant under one seed. A trial of a search may end early by the rule `stop`."""
     plan = entrant.plan(table.plan, seed)
     inputs: dict[str, JsonValue] = {
         "strategy": entrant.strategy.model_dump(mode="json"),
@@ -50,7 +51,9 @@ def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
         "ranking": plan.ranking.model_dump(mode="json", exclude={"k"}) if table.kinds else None,
         "popular_negatives": table.popular_negatives if "popular" in table.kinds else None,
     }
-    return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs)
+    if stop is not None and stop.limits:
+        inputs["stop"] = stop.model_dump(mode="json")
+    return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs).model_copy(update={"stop": stop})
 
 
 def start_job(table: JobTable, plan: Plan) -> Job:
