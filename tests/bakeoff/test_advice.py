@@ -10,11 +10,11 @@ import torch
 
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.entrants import Entrant
-from nightloop.tasks.plugins.options import with_options
 from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
 from nightloop.tasks.modules.checkpoint import Weights, pack
 from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.plugins.options import with_options
 from tests.flows.tiny_pipeline import raw_plan
 
 PLAN = Plan.model_validate(raw_plan(Path("nowhere")))
