@@ -133,10 +133,7 @@ def run_cells(run: SearchRun, plan: Plan, jobs: Sequence[Job], deadline: float |
     if todo:
         _prepare(run, plan)
         compute = run.pool.compute if deadline is None else partial(_compute_until, deadline, run.pool.compute)
-        try:
-            results = side_by_side(lambda job: run_cell(job, compute), todo, run.pool.workers)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("interrupted; finished trials are kept: run it again to go on") from None
+        results = side_by_side(lambda job: run_cell(job, compute), todo, run.pool.workers)
         done |= {job.key: outcome for job, outcome in zip(todo, results, strict=True)}
     return [done[job.key] for job in jobs]
 

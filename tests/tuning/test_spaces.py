@@ -86,5 +86,7 @@ def test_a_plan_without_anything_to_tune_says_which_strategies_have_it() -> None
     still = Plan.model_validate(
         {**raw_clicks, "strategies": {"still": {"use": "NoUpdate"}}, "pretrain": {"use": "NoUpdate"}}
     )
-    with pytest.raises(PlanError, match=r"nothing to tune: NoUpdate and the model LR declare no search space.*FineTune"):
+    with pytest.raises(
+        PlanError, match=r"nothing to tune: NoUpdate and the model LR declare no search space.*FineTune"
+    ):
         searched_strategies(still, (), None)
