@@ -21,7 +21,7 @@ from nightloop.tasks.run_bakeoff import prepare_jobs, remaining_jobs, run_cell
 from nightloop.tasks.run_tuning import gain_over, mean_over, trial_of
 from nightloop.tasks.tuning.periods import SearchPeriods
 from nightloop.tasks.tuning.result import TunedStrategy
-from nightloop.tasks.tuning.search import SettingSearch, Trial
+from nightloop.tasks.tuning.search import SettingSearch, SettingTrial
 from nightloop.tasks.tuning.spaces import (
     SearchedStrategy,
     SettingValues,
@@ -119,7 +119,7 @@ def check_choice(
     chosen, reason = base, NO_TIME if not search.trials else NOT_BETTER if best is search.own else ""
     if not reason:
         tuned = apply_settings(plan, label, best.settings)
-        (outcome,) = run_cells(run, tuned, [_named(run.whole_job(tuned, label), f"{label}, check of the choice")])
+        (outcome,) = run_cells(run, tuned, [_with_title(run.whole_job(tuned, label), f"{label}, check of the choice")])
         confirmed = not outcome.failed and sign * run.mean(outcome) > sign * run.mean(base)
         chosen, reason = (outcome, "") if confirmed else (base, NOT_CONFIRMED)
     gain = gain_over(search.metric, run.kind, chosen, before, run.periods.check)
@@ -162,7 +162,7 @@ def _prepare(run: SearchRun, plan: Plan) -> None:
 
 def _own_outcomes(run: SearchRun, plan: Plan, searched: Sequence[SearchedStrategy]) -> dict[str, RunResult]:
     """By label the replay of all periods under this plan. Raises ConflictError if one fails."""
-    jobs = [_named(run.whole_job(plan, one.label), f"{one.label}, the plan's settings") for one in searched]
+    jobs = [_with_title(run.whole_job(plan, one.label), f"{one.label}, the plan's settings") for one in searched]
     outcomes = {one.label: outcome for one, outcome in zip(searched, run_cells(run, plan, jobs), strict=True)}
     for label, outcome in outcomes.items():
         if outcome.failed:
@@ -182,15 +182,15 @@ def _trial_job(run: SearchRun, plan: Plan, search: SettingSearch, settings: Sett
     changed = apply_settings(plan, label, settings)
     table = replace(run.table.until(last), plan=changed)
     rule = search.stop_rule(run.kind, run.periods.search)
-    return _named(cell_job(table, entrant_of(changed, label), changed.seed, rule), f"{label}, trial {number}")
+    return _with_title(cell_job(table, entrant_of(changed, label), changed.seed, rule), f"{label}, trial {number}")
 
 
-def _trial(run: SearchRun, settings: SettingValues, outcome: RunResult, late: bool) -> Trial | None:
+def _trial(run: SearchRun, settings: SettingValues, outcome: RunResult, late: bool) -> SettingTrial | None:
     """The trial; None if the end of the budget ended it."""
     if outcome.failed and late:
         return None
     return trial_of(run.table.plan, run.metric, run.kind, settings, outcome, run.periods.search)
 
 
-def _named(job: Job, title: str) -> Job:
+def _with_title(job: Job, title: str) -> Job:
     return job.model_copy(update={"title": title})

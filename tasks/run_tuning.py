@@ -26,10 +26,10 @@ from nightloop.tasks.record.due import root_period
 from nightloop.tasks.reports.format import escape_markdown, plain
 from nightloop.tasks.resources import open_store
 from nightloop.tasks.tuning.result import TuningResult, strategy_in_words, tuning_document
-from nightloop.tasks.tuning.search import Trial
+from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
 from nightloop.tasks.tuning.tuned_plan import refuse_edited, tuned_document, tuned_path, write_tuned_plan
-from nightloop.tasks.tuning.tuning_page import headline, how_it_was_found, trials_table, tuning_page
+from nightloop.tasks.tuning.tuning_page import how_it_was_found, trials_table, tuning_headline, tuning_page
 
 
 def rows_of(outcome: RunResult, periods: Sequence[int]) -> Weights:
@@ -40,11 +40,13 @@ def rows_of(outcome: RunResult, periods: Sequence[int]) -> Weights:
 
 def trial_of(
     plan: Plan, metric: str, kind: str, settings: SettingValues, outcome: RunResult, periods: Sequence[int]
-) -> Trial:
+) -> SettingTrial:
     """How these settings did on the periods."""
     running = running_means(rows_of(outcome, periods), kind, metric, plan.family, plan.ranking.k)
     stopped = outcome.stopped_at >= 0
-    return Trial(settings, running, stopped, outcome.failed, outcome.start_seconds + sum(outcome.seconds.values()))
+    return SettingTrial(
+        settings, running, stopped, outcome.failed, outcome.start_seconds + sum(outcome.seconds.values())
+    )
 
 
 def mean_over(plan: Plan, metric: str, kind: str, outcome: RunResult, periods: Sequence[int]) -> float:
@@ -82,8 +84,8 @@ def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, Js
     html_path, json_path = directory / f"{pipeline}-tuning.html", directory / f"{pipeline}-tuning.json"
     write_text(html_path, tuning_page(result))
     write_text(json_path, json_of(document, indent=1))
-    lines = [headline(result), how_it_was_found(result), *(strategy_in_words(one) for one in result.strategies)]
-    advice = _write_plan(given, path, result, lines) if result.changed else ["No plan was written."]
+    lines = [tuning_headline(result), how_it_was_found(result), *(strategy_in_words(one) for one in result.strategies)]
+    advice = _write_plan(given, path, result, lines) if result.has_gain else ["No plan was written."]
     for one in result.strategies:
         table = trials_table(one)
         records = [
@@ -92,10 +94,10 @@ def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, Js
         ]
         show_table(f"{pipeline}-tuning-{_key(one.label)}", strategy_in_words(one), records)
     text = [f"- {line}" for line in [*lines, *advice]]
-    show_markdown(f"{pipeline}-tuning", headline(result), "\n".join(escape_markdown(line, 800) for line in text))
+    show_markdown(f"{pipeline}-tuning", tuning_headline(result), "\n".join(escape_markdown(line, 800) for line in text))
     return {
         **document,
-        "plan": str(path) if result.changed else None,
+        "plan": str(path) if result.has_gain else None,
         "report": str(html_path),
         "json": str(json_path),
         "text": "\n".join([*text, f"report: file://{html_path}"]),

@@ -14,7 +14,7 @@ LEAST, MOST = 2, 50  # values of an option that has a list of them
 
 
 @dataclass(frozen=True)
-class Interval:
+class NumberRange:
     """Numbers from `low` to `high`, both included: whole numbers if both ends are.
 
     Parameters
@@ -32,8 +32,8 @@ class Interval:
 
     Examples
     --------
-    >>> from nightloop.tasks.plan.search_space import Interval
-    >>> Interval(5, 40).whole, 0.2 in Interval(0.01, 0.1, log=True)
+    >>> from nightloop.tasks.plan.search_space import NumberRange
+    >>> NumberRange(5, 40).whole_numbers, 0.2 in NumberRange(0.01, 0.1, log=True)
     (True, False)
     """
 
@@ -52,7 +52,7 @@ class Interval:
             raise PlanError(f"given low {self.low!r} with log: true; low must then be above 0")
 
     @property
-    def whole(self) -> bool:
+    def whole_numbers(self) -> bool:
         """Whether only whole numbers are meant."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
@@ -60,10 +60,10 @@ class Interval:
         """Whether the value is allowed."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
-        return self.low <= value <= self.high and (not self.whole or isinstance(value, int))
+        return self.low <= value <= self.high and (not self.whole_numbers or isinstance(value, int))
 
 
-Range = Interval | tuple[JsonValue, ...]  # numbers between two ends, or a list of values
+Range = NumberRange | tuple[JsonValue, ...]  # numbers between two ends, or a list of values
 SearchSpace = Mapping[str, Range]  # by option; a dotted name reaches into a nested one: training.lr
 
 
@@ -74,7 +74,7 @@ def parse_range(given: object) -> Range:
             raise PlanError(
                 f"given {dict(given)!r:.80}; {', '.join(sorted(map(str, unknown)))}: give low, high and, if wanted, log"
             )
-        return Interval(given["low"], given["high"], given.get("log", False))
+        return NumberRange(given["low"], given["high"], given.get("log", False))
     if not isinstance(given, list | tuple):
         raise PlanError(f"given {given!r:.80}; give a list of values, or low: and high: for all between two numbers")
     if not LEAST <= len(given) <= MOST:
@@ -86,6 +86,6 @@ def parse_range(given: object) -> Range:
 
 def range_in_words(values: Range) -> str:
     """`0.01 to 0.3, by ratio` or `256, 1024`."""
-    if isinstance(values, Interval):
+    if isinstance(values, NumberRange):
         return f"{values.low:g} to {values.high:g}{', by ratio' if values.log else ''}"
     return ", ".join("none" if value is None else str(value) for value in values)

@@ -13,7 +13,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import require_package
-from nightloop.tasks.plan.search_space import Interval, SearchSpace
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
@@ -62,9 +62,9 @@ class BPR:
     regularization: float = 0.01
     epochs: int = 20
     search_space: ClassVar[SearchSpace] = {
-        "rate": Interval(0.0003, 0.1, log=True),
-        "regularization": Interval(0.001, 0.3, log=True),
-        "epochs": Interval(5, 80, log=True),
+        "rate": NumberRange(0.0003, 0.1, log=True),
+        "regularization": NumberRange(0.001, 0.3, log=True),
+        "epochs": NumberRange(5, 80, log=True),
     }
     models: ClassVar[tuple[str, ...]] = ("MF",)
 

@@ -14,7 +14,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.search_space import Interval, SearchSpace
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep, require_keys
 from nightloop.tasks.training.fisher import fisher
 
@@ -77,8 +77,8 @@ class EWC:
     optimizer: Literal["reset", "keep"] = "keep"
     search_space: ClassVar[SearchSpace] = {
         **TRAINING_SPACE,
-        "strength": Interval(0.01, 100.0, log=True),
-        "decay": Interval(0.5, 1.0),
+        "strength": NumberRange(0.01, 100.0, log=True),
+        "decay": NumberRange(0.5, 1.0),
         "optimizer": ("keep", "reset"),
     }
 

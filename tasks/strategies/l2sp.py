@@ -12,7 +12,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.search_space import Interval, SearchSpace
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep
 
 
@@ -68,7 +68,7 @@ class L2SP:
     optimizer: Literal["reset", "keep"] = "keep"
     search_space: ClassVar[SearchSpace] = {
         **TRAINING_SPACE,
-        "strength": Interval(0.001, 1.0, log=True),
+        "strength": NumberRange(0.001, 1.0, log=True),
         "optimizer": ("keep", "reset"),
     }
 

@@ -15,7 +15,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.bounds import ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.search_space import Interval, SearchSpace
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep, require_keys
 from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty_reservoir, load_reservoir
 from nightloop.tasks.training.predict import predict
@@ -85,8 +85,8 @@ class SPMF:
     optimizer: Literal["reset", "keep"] = "keep"
     search_space: ClassVar[SearchSpace] = {
         **TRAINING_SPACE,
-        "size": Interval(1000, 50_000, log=True),
-        "ratio": Interval(0.1, 1.0),
+        "size": NumberRange(1000, 50_000, log=True),
+        "ratio": NumberRange(0.1, 1.0),
         "optimizer": ("keep", "reset"),
     }
 

@@ -11,7 +11,7 @@ from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.tuning.periods import SearchPeriods
-from nightloop.tasks.tuning.search import SettingSearch, Trial
+from nightloop.tasks.tuning.search import SettingSearch, SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues, setting_name
 
 
@@ -54,7 +54,7 @@ class TuningResult:
         return sum(len(one.search.trials) for one in self.strategies)
 
     @property
-    def changed(self) -> bool:
+    def has_gain(self) -> bool:
         """Whether any setting is better than the plan's own."""
         return any(one.settings for one in self.strategies)
 
@@ -105,7 +105,7 @@ def tuning_document(result: TuningResult) -> dict[str, JsonValue]:
     }
 
 
-def _trial_record(trial: Trial, names: Mapping[int, str]) -> dict[str, JsonValue]:
+def _trial_record(trial: SettingTrial, names: Mapping[int, str]) -> dict[str, JsonValue]:
     return {
         "settings": dict(trial.settings), "value": trial.value, "stopped": trial.stopped, "failed": trial.failed,
         "running": {names[p]: mean for p, mean in trial.running.items()}, "seconds": round(trial.seconds, 2),

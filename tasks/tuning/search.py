@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nightloop.tasks.bakeoff.early_stop import StopRule, stop_limits
 from nightloop.tasks.evaluation.summary import direction
-from nightloop.tasks.plan.search_space import Interval, Range, SearchSpace
+from nightloop.tasks.plan.search_space import NumberRange, Range, SearchSpace
 from nightloop.tasks.tuning.spaces import SearchedStrategy, SettingValues
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ RANDOM = 8  # trials that are drawn at random before the estimator proposes
 
 
 @dataclass(frozen=True)
-class Trial:
+class SettingTrial:
     """SettingValues that were tried, and how they did."""
 
     settings: SettingValues
@@ -46,8 +46,8 @@ class SettingSearch:
     searched: SearchedStrategy
     metric: str
     seed: int
-    own: Trial  # the plan's own settings
-    trials: list[Trial] = field(default_factory=list)
+    own: SettingTrial  # the plan's own settings
+    trials: list[SettingTrial] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         import optuna
@@ -71,7 +71,7 @@ class SettingSearch:
         self._open = proposed
         return [_settings(self.searched.space, trial.params) for trial in proposed]
 
-    def learn(self, results: Sequence[Trial | None]) -> None:
+    def learn(self, results: Sequence[SettingTrial | None]) -> None:
         """The results of the round, in the order of `propose`; None for a trial that was not finished."""
         import optuna
 
@@ -93,7 +93,7 @@ class SettingSearch:
         return StopRule(metric=self.metric, kind=kind, limits=stop_limits(earlier, periods))
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> SettingTrial:
         """The best trial; the plan's own settings if none is better."""
         finished = [trial for trial in (self.own, *self.trials) if trial.value is not None]
         return max(finished, key=lambda trial: direction(self.metric) * (trial.value or 0.0), default=self.own)
@@ -113,11 +113,11 @@ class SettingSearch:
 def _distribution(values: Range) -> optuna.distributions.BaseDistribution:
     import optuna
 
-    if not isinstance(values, Interval):  # by place in the list; numbers have an order that helps the search
+    if not isinstance(values, NumberRange):  # by place in the list; numbers have an order that helps the search
         last, ordered = len(values) - 1, all(type(value) in (int, float) for value in values)
         categories = optuna.distributions.CategoricalDistribution(range(last + 1))
         return optuna.distributions.IntDistribution(0, last) if ordered else categories
-    if values.whole:
+    if values.whole_numbers:
         return optuna.distributions.IntDistribution(int(values.low), int(values.high), log=values.log)
     return optuna.distributions.FloatDistribution(values.low, values.high, log=values.log)
 
@@ -127,9 +127,9 @@ def _settings(space: SearchSpace, params: Mapping[str, Any]) -> SettingValues:
     settings: SettingValues = {}
     for place, param in params.items():
         values = space[place]
-        if not isinstance(values, Interval):
+        if not isinstance(values, NumberRange):
             settings[place] = values[param]
-        elif values.whole:
+        elif values.whole_numbers:
             settings[place] = int(param)
         else:
             settings[place] = min(max(float(f"{param:.3g}"), values.low), values.high)
@@ -138,6 +138,6 @@ def _settings(space: SearchSpace, params: Mapping[str, Any]) -> SettingValues:
 
 def _param(values: Range, value: object) -> float | None:
     """A value of an option as a parameter of the search; None if it is not in the space."""
-    if isinstance(values, Interval):
+    if isinstance(values, NumberRange):
         return value if isinstance(value, int | float) and value in values else None
     return values.index(value) if value in values else None

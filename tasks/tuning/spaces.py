@@ -16,7 +16,7 @@ from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import Kind, installed, name_list
-from nightloop.tasks.plan.search_space import Interval, Range, SearchSpace, parse_range
+from nightloop.tasks.plan.search_space import NumberRange, Range, SearchSpace, parse_range
 from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.plugins.options import declared_space, option_mistake, option_value, with_options
 
@@ -114,7 +114,7 @@ def _wrong_values(plan: Plan, searched: SearchedStrategy) -> list[str]:
     """Values, or ends of intervals, that a plug-in refuses."""
     wrong = []
     for place, values in searched.space.items():
-        for value in (values.low, values.high) if isinstance(values, Interval) else values:
+        for value in (values.low, values.high) if isinstance(values, NumberRange) else values:
             try:
                 assemble(entrant_plan(apply_settings(plan, searched.label, {place: value}), searched.label))
             except ValueError as error:

@@ -12,14 +12,14 @@ from nightloop.tasks.reports.html import finding_item, html_document, section
 from nightloop.tasks.reports.plot_style import as_svg
 from nightloop.tasks.reports.table import Cell, Table, as_html
 from nightloop.tasks.tuning.result import TunedStrategy, TuningResult, settings_in_words, strategy_in_words
-from nightloop.tasks.tuning.search import Trial
+from nightloop.tasks.tuning.search import SettingTrial
 
 MOST = 60  # trials of a strategy in the table, the best first
 
 
 def tuning_page(result: TuningResult) -> str:
     """The whole report. The same tuning gives the same bytes, seconds aside."""
-    title = headline(result)
+    title = tuning_headline(result)
     bullets = [
         finding_item(Finding("good" if one.settings else "", strategy_in_words(one))) for one in result.strategies
     ]
@@ -37,7 +37,7 @@ def tuning_page(result: TuningResult) -> str:
     return html_document(f"tuning of {result.plan.pipeline}: {title}", parts)
 
 
-def headline(result: TuningResult) -> str:
+def tuning_headline(result: TuningResult) -> str:
     """What tuning gained, in a sentence."""
     better = [one for one in result.strategies if one.settings]
     if not better:
@@ -109,7 +109,7 @@ def trials_table(one: TunedStrategy) -> Table:
     return Table("", ("trial", "settings", one.search.metric, "learning", ""), rows, note, frozenset({0, 2, 3}))
 
 
-def _row(place: int, trial: Trial, one: TunedStrategy) -> tuple[Cell, ...]:
+def _row(place: int, trial: SettingTrial, one: TunedStrategy) -> tuple[Cell, ...]:
     chosen = bool(one.settings) and trial.settings == one.settings
     words = "chosen" if chosen else "the plan's" if place == 0 else ""
     if trial.failed:

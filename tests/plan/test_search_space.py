@@ -6,7 +6,7 @@ import pytest
 
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import installed
-from nightloop.tasks.plan.search_space import Interval, parse_range, range_in_words
+from nightloop.tasks.plan.search_space import NumberRange, parse_range, range_in_words
 from nightloop.tasks.plugins.options import declared_space, option_mistake
 
 
@@ -41,8 +41,8 @@ def test_what_is_no_range_is_refused(given: object, words: str) -> None:
 
 
 def test_whole_ends_mean_whole_numbers() -> None:
-    assert 7 in Interval(5, 40) and 7.5 not in Interval(5, 40) and 41 not in Interval(5, 40)
-    assert 0.2 in Interval(0.1, 1) and True not in Interval(0.1, 1)
+    assert 7 in NumberRange(5, 40) and 7.5 not in NumberRange(5, 40) and 41 not in NumberRange(5, 40)
+    assert 0.2 in NumberRange(0.1, 1) and True not in NumberRange(0.1, 1)
 
 
 @pytest.mark.parametrize("kind", ["strategy", "model"])

@@ -7,11 +7,15 @@ from math import log
 import pytest
 
 from nightloop.tasks.bakeoff.early_stop import FEWEST, StopRule, stop_limits
-from nightloop.tasks.plan.search_space import Interval
-from nightloop.tasks.tuning.search import ROUND, SettingSearch, Trial
+from nightloop.tasks.plan.search_space import NumberRange
+from nightloop.tasks.tuning.search import ROUND, SettingSearch, SettingTrial
 from nightloop.tasks.tuning.spaces import SearchedStrategy, SettingValues
 
-SPACE = {"strategy.lr": Interval(0.001, 1.0, log=True), "strategy.size": (1, 2, 4, None), "strategy.n": Interval(1, 9)}
+SPACE = {
+    "strategy.lr": NumberRange(0.001, 1.0, log=True),
+    "strategy.size": (1, 2, 4, None),
+    "strategy.n": NumberRange(1, 9),
+}
 OWN: SettingValues = {"strategy.lr": 0.5, "strategy.size": 1, "strategy.n": 9}
 
 
@@ -24,9 +28,9 @@ def value(settings: SettingValues) -> float:
 
 def searched(metric: str = "ndcg@20", rounds: int = 12, own: SettingValues = OWN) -> SettingSearch:
     sign = -1 if metric == "logloss" else 1
-    search = SettingSearch(SearchedStrategy("fast", SPACE), metric, 0, Trial(own, {3: sign * value(own)}))
+    search = SettingSearch(SearchedStrategy("fast", SPACE), metric, 0, SettingTrial(own, {3: sign * value(own)}))
     for _ in range(rounds):
-        search.learn([Trial(settings, {3: sign * value(settings)}) for settings in search.propose(ROUND)])
+        search.learn([SettingTrial(settings, {3: sign * value(settings)}) for settings in search.propose(ROUND)])
     return search
 
 
@@ -59,10 +63,15 @@ def test_own_settings_outside_the_space_do_no_harm() -> None:
 
 
 def test_trials_that_failed_stopped_or_were_not_finished_are_never_the_best() -> None:
-    search = SettingSearch(SearchedStrategy("fast", SPACE), "ndcg@20", 0, Trial(OWN, {3: 0.1, 4: 0.1}))
+    search = SettingSearch(SearchedStrategy("fast", SPACE), "ndcg@20", 0, SettingTrial(OWN, {3: 0.1, 4: 0.1}))
     a, b, _c, d = search.propose(ROUND)
     search.learn(
-        [Trial(a, {3: 9.0}, stopped=True), Trial(b, {}, failed="the loss diverges"), None, Trial(d, {3: 0.2, 4: 0.2})]
+        [
+            SettingTrial(a, {3: 9.0}, stopped=True),
+            SettingTrial(b, {}, failed="the loss diverges"),
+            None,
+            SettingTrial(d, {3: 0.2, 4: 0.2}),
+        ]
     )
     assert search.best.settings == d and len(search.trials) == 3
     assert len(search.propose(2)) == 2, "it goes on"

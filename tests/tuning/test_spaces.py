@@ -8,7 +8,7 @@ import pytest
 
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.search_space import Interval
+from nightloop.tasks.plan.search_space import NumberRange
 from nightloop.tasks.tuning.spaces import apply_settings, current_settings, searched_strategies
 from tests.plan.test_plans import raw
 
@@ -47,7 +47,7 @@ def test_a_given_space_replaces_what_is_declared() -> None:
     given = {"fast": {"training.lr": {"low": 0.01, "high": 0.1, "log": True}, "training.epochs": [1, 2]}}
     (fast,) = searched_strategies(plan(), (), given)
     assert fast.space == {
-        "strategy.training.lr": Interval(0.01, 0.1, log=True), "strategy.training.epochs": (1, 2),
+        "strategy.training.lr": NumberRange(0.01, 0.1, log=True), "strategy.training.epochs": (1, 2),
     }  # fmt: skip
     (shared,) = searched_strategies(plan(), (), {"model": {"width": [2, 8]}})
     assert shared.label == "fast" and set(shared.space) == {"model.width"}
