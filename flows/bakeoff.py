@@ -109,9 +109,7 @@ def resolve_entrants(
     plan: Plan, spec: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
     """Which entrants are compared over which periods. Raises one PlanError that lists every mistake, before anything runs."""
-    wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
-    if runner == "dask" and find_spec("distributed") is None:
-        wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
+    wrong = check_workers(runner, workers)
     field, counted = resolve_field(plan, spec, wrong), isinstance(plan.periods, Counts)
     last = newest_collected(plan)
     if last < plan.pretrain_periods and not spec.end and not wrong:
@@ -124,6 +122,14 @@ def resolve_entrants(
     if wrong or field is None:
         raise spec_error(wrong)
     return field, span
+
+
+def check_workers(runner: Runner, workers: int) -> list[str]:
+    """What is wrong with the runner or the number of workers."""
+    wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
+    if runner == "dask" and find_spec("distributed") is None:
+        wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
+    return wrong
 
 
 def collect_all_rows(plan: Plan) -> int:

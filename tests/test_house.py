@@ -50,6 +50,7 @@ ORDER = (
     "plan", "objects", "lake", "formats", "data", "validation", "modules", "layers", "training", "models", "evaluation",
     "simulation", "sources", "correction", "correctors", "meta", "retraining", "strategies", "plugins", "inspection",
     "record", "retention", "gate", "serving", "http_service", "reports", "bakeoff",
+    "tuning",
 )  # fmt: skip
 # A strategy touches no file, store, clock, network, metric or setting.
 CLOSED = ("evaluation", "simulation", "sources", "objects", "record", "retention")
@@ -112,6 +113,7 @@ DOORS = {
     ("prefect", "prefect_aws"): lambda n: n.startswith("flows/") or re.fullmatch(r"tasks/[a-z_]+\.py", n),
     ("duckdb", "duckdb_extensions"): lambda n: n == "tasks/lake/warehouse.py",
     ("boto3", "botocore"): lambda n: n == "tasks/objects/s3_client.py",
+    ("optuna",): lambda n: n == "tasks/tuning/search.py",
     ("great_expectations",): lambda n: n == "tasks/validation/gx.py",
     ("time", "datetime.datetime.now"): lambda n: True,  # see test_the_clock
     ("pickle", "cloudpickle", "dill", "joblib", "torch.load", "torch.save"): lambda n: False,

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from nightloop.flows.cli.experiments import bakeoff, tune
 from nightloop.flows.cli.interrupt import Verbs
 from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error
-from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, Candidates, What
+from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, What
 from nightloop.flows.cli.output import fail, keep_log_record, report_fault, say, say_version
 from nightloop.flows.cli.serve import serve
 from nightloop.tasks.plan.errors import NightloopError
@@ -37,6 +38,8 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(login)
+app.command()(bakeoff)
+app.command()(tune)
 
 
 @app.callback()
@@ -64,13 +67,16 @@ def demo(
         ),
     ] = None,
     clicks: Annotated[bool, typer.Option("--clicks", help="Serve simulated clicks, and learn from them.")] = False,
+    search: Annotated[
+        bool, typer.Option("--tune/--no-tune", help="With --data: search settings for the file first, for a minute.")
+    ] = True,
     as_json: JSON = False,
     prefect: PREFECT = None,
 ) -> None:
     """Run the whole loop on simulated logs, or on your own file: nights, a bad one, a late correction, a rollback."""
     from nightloop.flows.demo.loop import demo as run
 
-    say(run(data, columns, clicks, tuple(option or ())), as_json)
+    say(run(data, columns, clicks, tuple(option or ()), search), as_json)
 
 
 @app.command()
@@ -111,46 +117,6 @@ def backfill(
 
     chosen = "missing and failed" if what == "failed" else what
     say(run(plan, start, end, chosen, tuple(strategy or ()), dry_run, stop_on, move_champion), as_json)
-
-
-@app.command()
-def bakeoff(
-    plan: PLAN,
-    strategies: Annotated[str, typer.Option(help="Labels of the plan or names, a,b; default: all of the plan.")] = "",
-    models: Annotated[str, typer.Option(help="Names of models, a,b; default: the plan's.")] = "",
-    seeds: Annotated[str, typer.Option(help="Seeds, 0,1,2; default: the plan's.")] = "",
-    start: Annotated[str, typer.Option(help="First period that is scored; default: the one after the root.")] = "",
-    end: Annotated[str, typer.Option(help="Last period; default: the newest in the lake.")] = "",
-    test_periods: Annotated[str, typer.Option(help="Test periods, a,b..c; default: all that are scored.")] = "",
-    baselines: Annotated[str, typer.Option(help="Compare with these labels; default: FineTune, FullRetrain.")] = "",
-    candidates: Annotated[Candidates, typer.Option(help="How negatives are drawn.")] = "",
-    spec: Annotated[str, typer.Option(help="YAML file that says all this, with parts and tuning.")] = "",
-    runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs cells side by side.")] = "processes",
-    workers: Annotated[int, typer.Option(help="Cells side by side.")] = 2,
-    as_json: JSON = False,
-    prefect: PREFECT = None,
-) -> None:
-    """Replay a history with many strategies, models and seeds on an equal footing. Moves no champion; run again to resume."""
-    from nightloop.flows.bakeoff import bakeoff as run
-    from nightloop.flows.bakeoff import split_names, split_numbers
-
-    say(
-        run(
-            plan,
-            split_names(strategies),
-            split_names(models),
-            split_numbers(seeds),
-            start,
-            end,
-            split_names(test_periods),
-            split_names(baselines),
-            candidates,
-            spec=spec,
-            runner=runner,
-            workers=workers,
-        ),
-        as_json,
-    )
 
 
 @app.command()

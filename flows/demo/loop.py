@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nightloop.flows.demo.plans import (
     world_plan,
     write_plan,
 )
+from nightloop.flows.demo.tuned import tune_own_plan
 from nightloop.flows.nightly import nightly
 from nightloop.flows.promote import rollback
 from nightloop.flows.status import status
@@ -49,13 +50,23 @@ from nightloop.tasks.sources.simulated import Simulated
 console = Console(stderr=True, highlight=False)
 
 
-def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] = ()) -> dict[str, Any]:
+def demo(
+    data: Path | None, columns: str, clicks: bool, options: Sequence[str] = (), tuned: bool = True
+) -> dict[str, Any]:
     """Run the pipeline `demo`, `clicks`, or `own` on a user's file. Returns grid, leaderboard and the report's path.
 
-    `options`: how the file is written, NAME=VALUE, as the files source has them.
+    `options`: how the file is written, NAME=VALUE, as the files source has them. `tuned`: search settings for the file
+    first, for a minute.
     """
     began = time.perf_counter()
-    plan = _run_own_data(data, columns, options) if data else clicks_world(_say, _print_lines) if clicks else _world()
+    search = tune_own_plan if tuned else _leave_settings
+    plan = (
+        _run_own_data(data, columns, options, search)
+        if data
+        else clicks_world(_say, _print_lines)
+        if clicks
+        else _world()
+    )
     document = status(plan.stem)
     return {**document, "seconds": round(time.perf_counter() - began, 1), "text": f"{document['text']}\n{_next(plan)}"}
 
@@ -67,6 +78,7 @@ def _next(plan: Path) -> str:
         f"The pipeline `{plan.stem}` stays, its plan is {plan}. Continue with it:",
         f"  nightloop status {plan.stem}",
         f"  nightloop bakeoff {plan.stem}",
+        f"  nightloop tune {plan.stem}",
         f"  its logs, in any DuckDB: ATTACH 'ducklake:sqlite:{lake}' AS lake (READ_ONLY); FROM lake.collected;",
     ])  # fmt: skip
 
@@ -127,7 +139,11 @@ def _best_possible(plan: Plan, world: Simulated) -> str:
     return f"{nights[0].name}: ndcg@20 of the oracle {best['ndcg@20']:.4f}, of what served {served['ndcg@20']:.4f}"
 
 
-def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
+def _leave_settings(plan: Path) -> list[str]:
+    return ["the usual settings are used, since no search was wanted; nightloop tune own finds others"]
+
+
+def _run_own_data(data: Path, columns: str, options: Sequence[str], search: Callable[[Path], Sequence[str]]) -> Path:
     """Run the same loop on a user's file: twenty periods of equal counts, the first six for pre-training."""
     document = own_plan(data, columns, options_of(options))
     plan, used = write_plan(document), document["columns"]
@@ -144,6 +160,9 @@ def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
     _print_lines((checked := check(str(plan)))["text"])
     if checked["stops"]:
         raise PlanError(f"{data.name}: validation would stop a night of these rows, for the reasons above")
+    _say(2, "settings for this file, searched on the periods of the pre-training; --no-tune skips it")
+    _print_lines(search(plan))
+    _say(3, "the nights, one by one")
     _print_lines(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -21,6 +19,7 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.lease import lease_key, lease_words
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.generated_file import is_generated, write_generated
 from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record.entries import entries_by_hand
@@ -38,6 +37,7 @@ PERIODS, PRETRAINED, LEAST = 20, 6, 50  # of a user's own file: periods, those p
 
 COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin"  # reasons that a demo itself gives
 HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
+HEADLINE = f"{HEAD}: a plan to begin your own from."
 OWN = "own"  # the pipeline of a user's own file
 
 
@@ -96,16 +96,8 @@ def write_plan(plan: dict[str, Any]) -> Path:
     home, pipeline = Settings().home.resolve(), str(plan["pipeline"])
     path = home / "plans" / f"{pipeline}.yaml"
     _clear(home, pipeline, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plain = json.loads(json.dumps(plan))  # without the anchors that YAML makes of parts which occur twice
-    text = yaml.safe_dump(plain, sort_keys=False)
-    path.write_text(f"{HEAD}: a plan to begin your own from. {_digest(text)}\n{text}")
+    write_generated(path, HEADLINE, plan)
     return path
-
-
-def _digest(text: str) -> str:
-    """What tells a plan that a person has edited from the one that the demo wrote."""
-    return f"SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _clear(home: Path, pipeline: str, plan: Path) -> None:
@@ -126,7 +118,8 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
     _refuse_in_use(pipeline, plan, served)
     for directory in (*directories, served):
         shutil.rmtree(directory, ignore_errors=True)
-    for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
+    reports = (home / "reports" / f"{pipeline}{name}" for name in (".html", "-tuning.html", "-tuning.json"))
+    for file in (*lake.glob(f"{pipeline}.sqlite*"), *reports, plan):
         file.unlink(missing_ok=True)
 
 
@@ -137,13 +130,12 @@ def _has_files(directory: Path) -> bool:
 def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:
     """Raise PlanError if a person works with the last demo's pipeline: acts, an edited plan, more nights, records, a run."""
     objects = open_store()
-    head, _, text = plan.read_text(encoding="utf-8").partition("\n") if plan.exists() else (_digest(""), "", "")
     acts = [
         entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
     ]
     if acts:
         reason = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
-    elif _digest(text) not in head:
+    elif plan.exists() and not is_generated(plan, HEAD):
         reason = f"its plan {plan} was edited"
     elif objects.read(manifest_key(pipeline, max(PERIODS, LAST + 1), 1)) is not None:
         reason = "nights were run after those of the demo"

@@ -14,6 +14,7 @@ from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import installed
 from nightloop.tasks.plugins.assembly import assemble, mismatches
+from nightloop.tasks.plugins.options import with_options
 
 RIVALS = ("FineTune", "FullRetrain")  # what every entrant is compared with: the cheap baseline and the expensive one
 
@@ -81,20 +82,6 @@ def metrics_of(plan: Plan) -> tuple[str, ...]:
     if plan.family == "ctr":
         return ("logloss", "auc")
     return tuple(f"{name}@{k}" for name in ("ndcg", "recall") for k in sorted(plan.ranking.k))
-
-
-def with_options(part: Part, chosen: Mapping[str, JsonValue]) -> Part:
-    """The part with options put in; a dotted name reaches into a nested one: `training.lr`."""
-    options: dict[str, JsonValue] = dict(part.options)
-    for path, value in chosen.items():
-        *way, last = path.split(".")
-        inner = options
-        for step in way:
-            nested = inner.get(step)
-            inner[step] = dict(nested) if isinstance(nested, dict) else {}
-            inner = inner[step]  # type: ignore[assignment]  # made a dict in the line above
-        inner[last] = value
-    return Part(use=part.use, options=options)
 
 
 def _resolve_parts(
@@ -194,7 +181,7 @@ def _check_variants(
 
 def variant(entrant: Entrant, chosen: Mapping[str, JsonValue]) -> Entrant:
     """The entrant with these options in place of its own."""
-    changed = with_options(entrant.strategy, chosen)
+    changed = with_options("strategy", entrant.strategy, chosen)
     return Entrant(entrant.label, entrant.model, changed, entrant.part, entrant.several)
 
 

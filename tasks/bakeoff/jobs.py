@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from nightloop.tasks.bakeoff.early_stop import StopRule
 from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.history import ReplayedPeriod
 from nightloop.tasks.bakeoff.spec import Kind
@@ -43,8 +44,8 @@ class JobTable:
         return tuple(period.period for period in self.replayed if period.period >= self.plan.pretrain_periods)
 
 
-def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
-    """The replay of one entrant under one seed."""
+def cell_job(table: JobTable, entrant: Entrant, seed: int, stop: StopRule | None = None) -> Job:
+    """The replay of one entrant under one seed. A trial of a search may end early by the rule `stop`."""
     plan = entrant.plan(table.plan, seed)
     inputs: dict[str, JsonValue] = {
         "strategy": entrant.strategy.model_dump(mode="json"),
@@ -55,7 +56,9 @@ def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
     parts = assemble(plan)
     if reads_ranking(parts.strategies[entrant.label], parts.model):
         inputs["judged"] = {"ranking": plan.ranking.model_dump(mode="json"), "metric": plan.leading_metric}
-    return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs)
+    if stop is not None and stop.limits:
+        inputs["stop"] = stop.model_dump(mode="json")
+    return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs).model_copy(update={"stop": stop})
 
 
 def start_job(table: JobTable, plan: Plan) -> Job:

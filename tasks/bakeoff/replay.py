@@ -14,6 +14,7 @@ from typing import cast
 
 from torch import Tensor
 
+from nightloop.tasks.bakeoff.early_stop import StopRule, running_means
 from nightloop.tasks.bakeoff.result import CLICKS, RunResult, rows_folder
 from nightloop.tasks.bakeoff.shared_inputs import file_of, logs_at_close, read_candidates
 from nightloop.tasks.bakeoff.spec import Kind
@@ -39,6 +40,8 @@ class ReplayInputs:
     periods: Sequence[int]  # after the root, those that passed
     kinds: Sequence[Kind]  # none for clicks
     place: Path  # of the files of candidates
+    stop: StopRule | None = None  # of a search
+    k: Sequence[int] = ()  # cut-offs of the metrics, for the rule
 
 
 def replay_cell(model: Model, strategy: Strategy, weights: Weights, inputs: ReplayInputs) -> tuple[RunResult, Found]:
@@ -68,10 +71,20 @@ def _run(
         rows |= _score_period(model, checkpoint.weights, inputs, period, cast(dict[str, str], notes["candidates"]))
         if period == inputs.periods[-1]:
             break  # no later period would test it
+        if _is_hopeless(model, inputs, period, rows):
+            notes["stopped_at"] = period
+            break
         logs = logs_at_close(inputs.whole, period, lookback_of(strategy, model))
         before, part = checkpoint, logs
         checkpoint, seconds[period] = _measure_seconds(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
     notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))
+
+
+def _is_hopeless(model: Model, inputs: ReplayInputs, period: int, rows: Found) -> bool:
+    if inputs.stop is None or period not in inputs.stop.limits:
+        return False
+    running = running_means(rows, inputs.stop.kind, inputs.stop.metric, model.family, inputs.k)
+    return inputs.stop.is_hopeless(period, running)
 
 
 def _measure_seconds(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:

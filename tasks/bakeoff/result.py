@@ -19,6 +19,7 @@ class RunResult(BaseModel):
     rows: str = ""  # blob: every scored period of every kind
     failed: str = ""  # why it ended early; empty: it did not
     failed_at: int = -1  # the period
+    stopped_at: int = -1  # the period after which a hopeless trial of a search ended; -1: it ran to its end
     seconds: dict[int, float] = {}  # of learning each period after the root
     start_seconds: float = 0.0  # of the strategy's start at the root
     weights_bytes: int = 0  # of the last checkpoint

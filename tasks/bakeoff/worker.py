@@ -13,14 +13,17 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
+from nightloop.tasks.bakeoff.early_stop import StopRule
 from nightloop.tasks.bakeoff.replay import ReplayInputs, replay_cell
 from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, read_all_logs, write_candidates, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan, Ranking, canonical_json
 from nightloop.tasks.plan.redact import redact
-from nightloop.tasks.plugins.assembly import assemble
+from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
@@ -42,6 +45,7 @@ class Job(BaseModel):
     periods: tuple[int, ...]  # after the root
     kinds: tuple[Kind, ...] = ()  # none for clicks
     popular_negatives: int = 99
+    stop: StopRule | None = None  # of a trial of a search
 
     @property
     def root(self) -> int:
@@ -56,8 +60,10 @@ class Job(BaseModel):
     @property
     def start(self) -> Path:
         """The weights that every strategy with this model and seed starts from."""
-        model = hashlib.sha256(canonical_json(self.plan.model.model_dump(mode="json"))).hexdigest()[:16]
-        return self.place / f"start-{model}-{self.plan.seed}.safetensors"
+        parts = [part.model_dump(mode="json") for part in (self.plan.model, self.plan.pretrain)]
+        return (
+            self.place / f"start-{hashlib.sha256(canonical_json(parts)).hexdigest()[:16]}-{self.plan.seed}.safetensors"
+        )
 
     def ranking(self, kind: Kind) -> Ranking:
         """How rows are ranked against this kind of candidates."""
@@ -106,13 +112,19 @@ def run_job(job: Job) -> None:
             write_candidates(job.place, whole, job.periods, job.ranking(kind), kind)
     elif job.do == "start":
         parts = assemble(job.plan)
-        write_weights(job.start, pretrain(parts.model, parts.pretrain, logs_at_close(whole, job.root, ALL_HISTORY)))
+        write_weights(job.start, _pretrained(job, parts, whole))
     else:
         parts = assemble(job.plan)
-        course = ReplayInputs(whole, job.root, job.periods, job.kinds, job.place)
-        outcome, rows = replay_cell(parts.model, parts.strategies[job.label], load_file(job.start), course)
+        course = ReplayInputs(whole, job.root, job.periods, job.kinds, job.place, job.stop, job.plan.ranking.k)
+        start = load_file(job.start) if job.start.exists() else _pretrained(job, parts, whole)
+        outcome, rows = replay_cell(parts.model, parts.strategies[job.label], start, course)
         save_file(rows, job.room / ROWS)
         (job.room / OUTCOME).write_text(outcome.model_dump_json(), encoding="utf-8")
+
+
+def _pretrained(job: Job, parts: Parts, whole: Logs) -> Weights:
+    """The weights that the job's model begins with. A trial whose start no other trial shares makes it in its own process."""
+    return pretrain(parts.model, parts.pretrain, logs_at_close(whole, job.root, ALL_HISTORY))
 
 
 def main(words: Sequence[str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
+from nightloop.tasks.plan.search_space import SearchSpace
 
 # Of a first value's spread: the logarithm is that of sqrt(e^2 + floor^2). Zero has no logarithm, and the slope of log |e| is
 # 1 / e: with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes. A hard
@@ -74,6 +75,7 @@ class AFNPlus(nn.Module):
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
+    search_space: ClassVar[SearchSpace] = {"width": (4, 8, 16, 32)}
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Generator, Tensor, nn
 
@@ -13,6 +13,7 @@ from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 from nightloop.tasks.layers.sequence import LastItems, MeanHistoryRows, last_items, require_history, with_history
 from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class EmbeddingMLP(nn.Module):
@@ -67,6 +68,7 @@ class EmbeddingMLP(nn.Module):
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
+    search_space: ClassVar[SearchSpace] = {"width": (4, 8, 16, 32)}
 
     def __init__(
         self,

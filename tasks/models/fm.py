@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import fm_logits
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class FM(nn.Module):
@@ -56,6 +57,7 @@ class FM(nn.Module):
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
+    search_space: ClassVar[SearchSpace] = {"width": (4, 8, 16, 32)}
 
     def __init__(self, fields: Sequence[str], numeric: int = 0, width: int = 10, scale: float = 0.01) -> None:
         check_options("FM", numeric, scale, {"width": (width,)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 
 from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class FmFM(nn.Module):
@@ -60,6 +61,7 @@ class FmFM(nn.Module):
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
+    search_space: ClassVar[SearchSpace] = {"width": (4, 8, 16, 32)}
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,6 +24,7 @@ from nightloop.tasks.layers.sequence import (
     with_history,
 )
 from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class GRU4Rec(nn.Module):
@@ -74,6 +75,7 @@ class GRU4Rec(nn.Module):
 
     family: Literal["ranking", "ctr"] = "ranking"
     fields = ("item",)
+    search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64, 128)}
 
     def __init__(self, history: int, width: int = 64, scale: float = 0.1) -> None:
         require_history("GRU4Rec", history)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class IPNN(nn.Module):
@@ -61,6 +62,7 @@ class IPNN(nn.Module):
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
+    search_space: ClassVar[SearchSpace] = {"width": (4, 8, 16, 32)}
 
     def __init__(
         self,

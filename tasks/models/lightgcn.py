@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from torch import Generator, Tensor, nn
 
@@ -25,6 +25,7 @@ from nightloop.tasks.modules.fused_tables import fuse, split
 from nightloop.tasks.modules.lookup import own_close
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import SearchSpace
 
 Links = Literal["own", "before"]
 
@@ -91,6 +92,7 @@ class LightGCN(nn.Module):
 
     family: Literal["ranking", "ctr"] = "ranking"
     fields = FIELDS
+    search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64, 128), "layers": (1, 2, 3)}
 
     def __init__(
         self,

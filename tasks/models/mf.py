@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,6 +13,7 @@ from torch.linalg import vecdot
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.bounds import WIDEST, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class MF(nn.Module):
@@ -56,6 +57,7 @@ class MF(nn.Module):
 
     family: Literal["ranking", "ctr"] = "ranking"
     fields = ("user", "item")
+    search_space: ClassVar[SearchSpace] = {"width": (16, 32, 64, 128)}
 
     def __init__(self, width: int = 64, biases: bool = False, scale: float = 0.1) -> None:
         refuse_outside("MF: width", width, WIDEST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import weight_sum
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns, xavier
+from nightloop.tasks.plan.search_space import SearchSpace
 
 
 class xDeepFM(nn.Module):
@@ -70,6 +71,7 @@ class xDeepFM(nn.Module):
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
+    search_space: ClassVar[SearchSpace] = {"width": (4, 8, 16, 32)}
 
     def __init__(
         self,

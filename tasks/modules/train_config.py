@@ -8,9 +8,17 @@ from typing import Literal, get_args
 
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 
 Optimizer = Literal["adagrad", "adam"]
 Precision = Literal["float32", "bfloat16"]
+TRAINING_SPACE: SearchSpace = {  # what is worth tuning, for strategies with an option `training`
+    "training.lr": NumberRange(0.01, 0.3, log=True),
+    "training.l2": NumberRange(0.0005, 0.1, log=True),
+    "training.epochs": NumberRange(1, 40, log=True),
+    "training.batch_size": (256, 1024, 4096),
+    "training.dense_lr": NumberRange(0.0001, 0.01, log=True),  # only if the model has other weights than tables
+}
 SMALLEST = 16  # rows of a batch that is made smaller for more steps
 
 

@@ -14,6 +14,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import require_package
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.retraining.time_decay import decay_weights
@@ -65,6 +66,11 @@ class ALS:
     alpha: float = 1.0
     iterations: int = 15
     half_life: float = 2.0
+    search_space: ClassVar[SearchSpace] = {
+        "regularization": NumberRange(0.1, 100.0, log=True),
+        "alpha": NumberRange(0.3, 30.0, log=True),
+        "half_life": NumberRange(0.5, 30.0, log=True),
+    }
     models: ClassVar[tuple[str, ...]] = ("MF",)
 
     def __post_init__(self) -> None:

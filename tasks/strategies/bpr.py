@@ -13,6 +13,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import require_package
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
@@ -60,6 +61,11 @@ class BPR:
     rate: float = 0.001
     regularization: float = 0.01
     epochs: int = 20
+    search_space: ClassVar[SearchSpace] = {
+        "rate": NumberRange(0.0003, 0.1, log=True),
+        "regularization": NumberRange(0.001, 0.3, log=True),
+        "epochs": NumberRange(5, 80, log=True),
+    }
     models: ClassVar[tuple[str, ...]] = ("MF",)
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -12,8 +12,9 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
-from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep, require_keys
 from nightloop.tasks.training.fisher import fisher
 
@@ -74,6 +75,12 @@ class EWC:
     decay: float = 0.9
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
+    search_space: ClassVar[SearchSpace] = {
+        **TRAINING_SPACE,
+        "strength": NumberRange(0.01, 100.0, log=True),
+        "decay": NumberRange(0.5, 1.0),
+        "optimizer": ("keep", "reset"),
+    }
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:

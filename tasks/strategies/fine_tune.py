@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
+from nightloop.tasks.plan.search_space import SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep
 
 
@@ -59,6 +60,7 @@ class FineTune:
 
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
+    search_space: ClassVar[SearchSpace] = {**TRAINING_SPACE, "optimizer": ("keep", "reset")}
 
     @property
     def lookback(self) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import SearchSpace
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial_weights
@@ -66,6 +67,7 @@ class FullRetrain:
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.05, l2=0.03)  # noqa: RUF009 (frozen)
     begin: Literal["warm", "scratch"] = "warm"
     window: int | None = None
+    search_space: ClassVar[SearchSpace] = {**TRAINING_SPACE, "window": (2, 4, 7, 14, None)}
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window < 1:

@@ -9,6 +9,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
 from nightloop.tasks.retraining.strategy import Strategy
@@ -69,6 +70,7 @@ class KD:
     learner: Strategy
     weight: float = 0.2
     temperature: float = 1.0
+    search_space: ClassVar[SearchSpace] = {"weight": NumberRange(0.05, 0.8)}
     families: ClassVar[tuple[str, ...]] = FAMILIES
 
     def __post_init__(self) -> None:

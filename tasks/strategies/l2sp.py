@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
-from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep
 
 
@@ -65,6 +66,11 @@ class L2SP:
     strength: float = 0.03
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
+    search_space: ClassVar[SearchSpace] = {
+        **TRAINING_SPACE,
+        "strength": NumberRange(0.001, 1.0, log=True),
+        "optimizer": ("keep", "reset"),
+    }
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:

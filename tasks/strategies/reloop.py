@@ -14,6 +14,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import from_memory, require_keys, to_memory, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, teacher_targets
@@ -119,6 +120,7 @@ class ReLoop:
 
     learner: Strategy
     alpha: float = 0.5
+    search_space: ClassVar[SearchSpace] = {"alpha": NumberRange(0.1, 0.9)}
     families: ClassVar[tuple[str, ...]] = FAMILIES
 
     def __post_init__(self) -> None:

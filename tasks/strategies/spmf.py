@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,9 +12,10 @@ from nightloop.tasks.data.logs import COLUMNS, Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.modules.train_config import TRAINING_SPACE, TrainConfig
 from nightloop.tasks.plan.bounds import ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import fit_and_keep, require_keys
 from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty_reservoir, load_reservoir
 from nightloop.tasks.training.predict import predict
@@ -82,6 +83,12 @@ class SPMF:
     ratio: float = 0.5
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
+    search_space: ClassVar[SearchSpace] = {
+        **TRAINING_SPACE,
+        "size": NumberRange(1000, 50_000, log=True),
+        "ratio": NumberRange(0.1, 1.0),
+        "optimizer": ("keep", "reset"),
+    }
 
     def __post_init__(self) -> None:
         refuse_outside("size", self.size, ROWS, 0, "the rows of a reservoir")

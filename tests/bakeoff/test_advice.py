@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from nightloop.tasks.bakeoff.advice import advice
-from nightloop.tasks.bakeoff.entrants import Entrant, with_options
+from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
 from nightloop.tasks.modules.checkpoint import Weights, pack
 from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.plugins.options import with_options
 from tests.flows.tiny_pipeline import raw_plan
 
 PLAN = Plan.model_validate(raw_plan(Path("nowhere")))
@@ -91,7 +92,9 @@ def test_one_alone_nobody_and_one_that_failed() -> None:
 
 def test_options_are_put_in_by_dotted_names_and_nothing_is_changed() -> None:
     part = Part(use="FineTune", options={"training": {"epochs": 1}})
-    changed = with_options(part, {"training.lr": 0.1, "optimizer": "reset", "learner.options.training.lr": 1})
+    changed = with_options(
+        "strategy", part, {"training.lr": 0.1, "optimizer": "reset", "learner.options.training.lr": 1}
+    )
     assert changed.options == {
         "training": {"epochs": 1, "lr": 0.1}, "optimizer": "reset", "learner": {"options": {"training": {"lr": 1}}},
     }  # fmt: skip

@@ -29,6 +29,7 @@ VERBS = (
     "night",
     "backfill",
     "bakeoff",
+    "tune",
     "promote",
     "rollback",
     "status",

@@ -178,7 +178,14 @@ def test_a_new_demo_removes_no_file_that_no_demo_made(
 @pytest.mark.timeout(600)
 def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, str], clicks: str) -> None:
     done = said(
-        surroundings, "demo", "--data", clicks, "--columns", "user=uid,item=SKU,time=at,label=clicked", "--json"
+        surroundings,
+        "demo",
+        "--data",
+        clicks,
+        "--columns",
+        "user=uid,item=SKU,time=at,label=clicked",
+        "--json",
+        "--no-tune",
     )
     found = document(done)
     assert "clicked is the click" in done.stderr and "not used: colour" in done.stderr

@@ -172,7 +172,7 @@ def test_the_login_is_in_no_table_no_log_and_no_command_line(server: Server, bac
 
 def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) -> None:
     found = {d["name"]: d for d in server.ask("/deployments/filter", {})}
-    flows = ("nightly", "backfill", "bakeoff", "promote", "rollback", "maintain")
+    flows = ("nightly", "backfill", "bakeoff", "tune", "promote", "rollback", "maintain")
     assert set(found) >= {f"simulated-{flow}" for flow in flows}
     assert {d["job_variables"]["env"]["DO_NOT_TRACK"] for d in found.values()} == {"1"}
     assert {tuple(d["tags"]) for name, d in found.items() if name.startswith("simulated-")} == {("simulated",)}

@@ -1,0 +1,126 @@
+"""Run a tuning: turn the results of cells into trials, check the choice, and publish the new plan and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from nightloop.tasks.artifacts import show_markdown, show_table
+from nightloop.tasks.bakeoff.early_stop import running_means
+from nightloop.tasks.bakeoff.result import RunResult, scored_period_of
+from nightloop.tasks.evaluation.paired_difference import Difference, difference
+from nightloop.tasks.modules.checkpoint import Weights, from_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.load import find_plan, read_yaml
+from nightloop.tasks.plan.plan import Plan, canonical_json
+from nightloop.tasks.plan.safe_text import json_of
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record import manifest_store, step_cache
+from nightloop.tasks.record.due import root_period
+from nightloop.tasks.reports.format import escape_markdown, plain
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.tuning.result import TuningResult, strategy_in_words, tuning_document
+from nightloop.tasks.tuning.search import SettingTrial
+from nightloop.tasks.tuning.spaces import SettingValues
+from nightloop.tasks.tuning.tuned_plan import refuse_edited, tuned_document, tuned_path, write_tuned_plan
+from nightloop.tasks.tuning.tuning_page import how_it_was_found, trials_table, tuning_headline, tuning_page
+
+
+def rows_of(outcome: RunResult, periods: Sequence[int]) -> Weights:
+    """The scored rows of these periods that a cell stored; none if it failed."""
+    rows = from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
+    return {name: rows[name] for name in rows if int(name.split("/")[1]) in periods}
+
+
+def trial_of(
+    plan: Plan, metric: str, kind: str, settings: SettingValues, outcome: RunResult, periods: Sequence[int]
+) -> SettingTrial:
+    """How these settings did on the periods."""
+    running = running_means(rows_of(outcome, periods), kind, metric, plan.family, plan.ranking.k)
+    stopped = outcome.stopped_at >= 0
+    return SettingTrial(
+        settings, running, stopped, outcome.failed, outcome.start_seconds + sum(outcome.seconds.values())
+    )
+
+
+def mean_over(plan: Plan, metric: str, kind: str, outcome: RunResult, periods: Sequence[int]) -> float:
+    """The mean of the metric over all rows of the periods."""
+    running = running_means(rows_of(outcome, periods), kind, metric, plan.family, plan.ranking.k)
+    return running[max(running)] if running else float("nan")
+
+
+def gain_over(metric: str, kind: str, after: RunResult, before: RunResult, periods: Sequence[int]) -> Difference | None:
+    """`after` minus `before` on the same rows, plus is better; None if there are too few users."""
+    first, second = rows_of(after, periods), rows_of(before, periods)
+    pairs = [(scored_period_of(first, p, kind), scored_period_of(second, p, kind), p) for p in periods]
+    scored = [(a, b, p) for a, b, p in pairs if a and b]
+    return difference([pair[:2] for pair in scored], metric, [p for _, _, p in scored])
+
+
+def place_of_plan(plan: str, out: str) -> Path:
+    """Where the tuned plan goes: `out`, or beside the plan. Raises PlanError if a person edited the file that is there."""
+    source = find_plan(plan, Settings().plan_places)
+    writable = os.access(source.parent, os.W_OK) and source.parent.resolve() != Settings().plan_places[-1].resolve()
+    path = Path(out) if out else tuned_path(source, writable, Settings().plan_places[1])
+    refuse_edited(path)
+    return path.absolute()
+
+
+@task("publish the tuned plan")
+def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, JsonValue]:
+    """Write the tuned plan if a setting is better than the plan's own, and the report; show both in the UI."""
+    objects, pipeline, document = open_store(), result.plan.pipeline, tuning_document(result)
+    data = canonical_json(document)
+    step_cache.store_result(
+        objects, pipeline, hashlib.sha256(data).hexdigest(), "tuning", {"document": blobs.put(objects, data)}
+    )
+    directory = (Settings().home / "reports").absolute()
+    html_path, json_path = directory / f"{pipeline}-tuning.html", directory / f"{pipeline}-tuning.json"
+    write_text(html_path, tuning_page(result))
+    write_text(json_path, json_of(document, indent=1))
+    lines = [tuning_headline(result), how_it_was_found(result), *(strategy_in_words(one) for one in result.strategies)]
+    advice = _write_plan(given, path, result, lines) if result.has_gain else ["No plan was written."]
+    for one in result.strategies:
+        table = trials_table(one)
+        records = [
+            {plain(head) or "choice": plain(cell.text) for head, cell in zip(table.head, row, strict=True)}
+            for row in table.rows
+        ]
+        show_table(f"{pipeline}-tuning-{_key(one.label)}", strategy_in_words(one), records)
+    text = [f"- {line}" for line in [*lines, *advice]]
+    show_markdown(f"{pipeline}-tuning", tuning_headline(result), "\n".join(escape_markdown(line, 800) for line in text))
+    return {
+        **document,
+        "plan": str(path) if result.has_gain else None,
+        "report": str(html_path),
+        "json": str(json_path),
+        "text": "\n".join([*text, f"report: file://{html_path}"]),
+    }
+
+
+def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[str]) -> list[str]:
+    pipeline, begun = result.plan.pipeline, _has_nights(result.plan)
+    name = f"{pipeline[:57]}-tuned" if begun and not pipeline.endswith("-tuned") else pipeline
+    raw = read_yaml(find_plan(given, Settings().plan_places))
+    write_tuned_plan(path, tuned_document(raw, result.tuned, name), [*lines, f"Tried from the plan {given}."])
+    why = (
+        f"The nights of {pipeline} stay as they are, so the tuned plan is a pipeline of its own, {name}"
+        if name != pipeline
+        else "It applies from the root night"
+    )
+    return [f"The tuned plan is {path}. {why}: nightloop backfill {path}"]
+
+
+def _has_nights(plan: Plan) -> bool:
+    """Whether the pipeline has a night already."""
+    return manifest_store.current_manifest(open_store(), plan.pipeline, root_period(plan)) is not None
+
+
+def _key(label: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in label.lower())
