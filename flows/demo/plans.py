@@ -115,19 +115,23 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
             "the demo writes only to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
         )
     record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
-    exists = plan.exists() or record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
+    served, directories = home / "served" / pipeline, [record, lake / pipeline]
+    if pipeline != OWN:  # a user's file lies where its user put it
+        directories.append(home / "deliveries" / pipeline)
+    exists = plan.exists() or any(lake.glob(f"{pipeline}.sqlite*")) or any(map(_has_files, directories))
     if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
         raise PlanError(
-            f"{home} holds a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
+            f"{home} holds files, a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
-    _refuse_in_use(pipeline, plan, home / "served" / pipeline)
-    deliveries = (
-        () if pipeline == OWN else (home / "deliveries" / pipeline,)
-    )  # a user's file lies where its user put it
-    for directory in (record, lake / pipeline, home / "served" / pipeline, *deliveries):
+    _refuse_in_use(pipeline, plan, served)
+    for directory in (*directories, served):
         shutil.rmtree(directory, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)
+
+
+def _has_files(directory: Path) -> bool:
+    return any(file.is_file() or file.is_symlink() for file in directory.rglob("*"))
 
 
 def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:

@@ -22,6 +22,8 @@ LINE = "_line"  # for a row that a source could not parse: this column holds its
 INSTANT = "_instant"  # for a row of the lake that is staged again: its time, where that was read before
 PRIVATE = '{"arrival":null,"_key":null,"_none":null,"_instant":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
 LONGEST = 255  # bytes of a column's name
+NO_LIST = f'no list that can be read; write {BETWEEN} between the values, or a JSON list of texts, ["a", "b"]'
+TORN = f"a value has a {BETWEEN}, which separates values; use another character in it"
 
 
 @dataclass(frozen=True)
@@ -179,37 +181,55 @@ def _refuse_other_columns(batch: pa.RecordBatch, columns: Columns) -> None:
 
 
 def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """The batch with each list of a `multi_value` column joined to one text, with | between its values."""
+    """The batch with each list of a `multi_value` column joined to one text, with | between its values.
+
+    What is wrong with a list that cannot be read stands in the column `LINE` of its row, which is put aside: a single value
+    that a stranger wrote stops no night.
+    """
+    wrong: dict[int, str] = {}
     for name in columns.multi_value:
         index = batch.schema.get_field_index(name)
-        lists = _parse_lists(batch.column(index), name) if index >= 0 else None
+        if index < 0:
+            continue  # said where the column is taken
+        values = batch.column(index)
+        lists, unreadable = _parse_lists(values)
         if lists is None:
             continue
         parts = pc.fill_null(as_text(lists.values), MISSING)
-        if torn := next(iter(parts.filter(pc.match_substring(parts, BETWEEN)).to_pylist()), ""):
-            raise DataError(
-                f"the source: a value in a list of the column {name[:60]!r} has a {BETWEEN}, which separates values: "
-                f"{torn[:60]!r}. Use another character in the value"
-            )
-        texts = pa.ListArray.from_arrays(lists.offsets, parts)
-        batch = batch.set_column(index, name, pc.binary_join(texts, BETWEEN))
-    return batch
+        texts = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, parts), BETWEEN)
+        most = pc.subtract(
+            pc.max_element_wise(pc.list_value_length(lists), 1), 1
+        )  # separators of a list without its own
+        torn = pc.indices_nonzero(pc.greater(pc.count_substring(texts, BETWEEN), most)).to_pylist()
+        wrong |= {row: f"column {name[:60]!r}, {NO_LIST}: {values[row].as_py()!s:.1000}" for row in unreadable}
+        wrong |= {row: f"column {name[:60]!r}, {TORN}: {values[row].as_py()!s:.1000}" for row in torn}
+        batch = batch.set_column(index, name, texts)
+    if not wrong:
+        return batch
+    found = pa.array([wrong.get(row) for row in range(batch.num_rows)], pa.string())
+    index = batch.schema.get_field_index(LINE)
+    if index < 0:
+        return batch.append_column(LINE, found)
+    return batch.set_column(index, LINE, pc.coalesce(batch.column(index), found))
 
 
-def _parse_lists(values: pa.Array, name: str) -> pa.Array | None:
-    """The lists of a column: of a list type, or parsed from texts if some are JSON lists; None: the column has no lists."""
+def _parse_lists(values: pa.Array) -> tuple[pa.Array | None, list[int]]:
+    """The lists of a column, and the rows whose list cannot be read: null there. They are of a list type, or parsed from
+    texts if some are JSON lists; None: the column has no lists."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if hasattr(values.type, "value_type"):
-        return values.cast(pa.list_(values.type.value_type))
+        return values.cast(pa.list_(values.type.value_type)), []
     if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
-        return None
-    rows = [None if text is None else _parse_values(text, name) for text in values.to_pylist()]
-    return pa.array(rows, pa.list_(pa.string()))
+        return None, []
+    texts = values.to_pylist()
+    rows = [None if text is None else _parse_values(text) for text in texts]
+    unreadable = [n for n, (text, row) in enumerate(zip(texts, rows, strict=True)) if row is None and text is not None]
+    return pa.array(rows, pa.list_(pa.string())), unreadable
 
 
-def _parse_values(text: str, name: str) -> list[str | None]:
-    """The values in one text. Raises DataError if it is a list that is not JSON, or if it holds lists or objects."""
+def _parse_values(text: str) -> list[str | None] | None:
+    """The values in one text; None if it is a list that is not JSON, or if it holds lists or objects."""
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
     try:
@@ -220,10 +240,7 @@ def _parse_values(text: str, name: str) -> list[str | None]:
             [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
         )  # [promo] is a text, [1 2] is a numpy list
     if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
-        raise DataError(
-            f"the source: the column {name[:60]!r} is in multi_value, and holds {text[:60]!r}: write | between the values, or a "
-            'JSON list of texts, ["a", "b"]'
-        )
+        return None
     return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from nightloop.tasks.data import load
@@ -13,14 +12,14 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_from_bytes
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.modules.checkpoint import to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.due import root_period
-from nightloop.tasks.record.manifest import PeriodLogs
+from nightloop.tasks.record.manifest import PeriodLogs, TakenPart
 from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.record.taken_items import add_taken_items
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
@@ -61,12 +60,11 @@ def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequenc
     return load.read_pairs(warehouse, vocabulary_of(objects, night), versions)
 
 
-def store_taken_items(objects: Objects, warehouse: Warehouse, night: Night) -> str:
-    """The blob of what users took in all periods of the night's history."""
-    pairs = pairs_of(objects, warehouse, night, history(objects, night, ALL_HISTORY))
-    count = torch.bincount(pairs[:, 0], minlength=len(vocabulary_of(objects, night).ids["user"]))
-    start = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
-    return blobs.put(objects, to_bytes({"start": start, "item": pairs[:, 1].int()}))
+def store_taken_items(objects: Objects, warehouse: Warehouse, night: Night) -> tuple[TakenPart, ...]:
+    """What users took up to and including the night: the parts of the night before, and the night's own pairs."""
+    before = night.previous.taken if night.previous else ()
+    read = night.logs if before else history(objects, night, ALL_HISTORY)
+    return add_taken_items(objects, before, pairs_of(objects, warehouse, night, read))
 
 
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:

@@ -178,7 +178,7 @@ def blobs_of(manifest: Manifest) -> tuple[str, ...]:
     """Names of all blobs that a manifest names, each once, in order."""
     checkpoints = list(manifest.checkpoints.values())
     checkpoints += [reference.checkpoint for reference in (manifest.served, manifest.champion) if reference]
-    names = [blob for blob in (manifest.vocabulary, manifest.taken) if blob]
+    names = [*((manifest.vocabulary,) if manifest.vocabulary else ()), *(part.blob for part in manifest.taken)]
     names += [reference.blob for reference in manifest.validated] + [
         reference.blob for reference in manifest.scores.values()
     ]

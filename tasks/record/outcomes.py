@@ -79,7 +79,7 @@ def blocked_night(night: Night) -> Manifest:
 def skipped_night(night: Night, reason: str) -> Manifest:
     """The manifest of a period that an operator skipped. Checkpoints and vocabulary are those of the night before."""
     carried = night.previous.checkpoints if night.previous else {}
-    taken = night.previous.taken if night.previous else None
+    taken = night.previous.taken if night.previous else ()
     fields = {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold", "taken": taken}
     return _manifest(night, fields)
 

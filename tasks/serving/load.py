@@ -18,6 +18,7 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import TakenPart
 from nightloop.tasks.record.taken_items import load_taken_items
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.id_map import id_map
@@ -38,16 +39,18 @@ class ServingModel(Protocol):
         ...
 
 
-def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str, taken: str | None = None) -> ServingModel:
+def load_model(
+    objects: Objects, plan: Plan, weights: str, vocabulary: str, taken: Sequence[TakenPart] = ()
+) -> ServingModel:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
-    `taken` is the hash of what users took, which a ranking model does not recommend to them again. Raises
+    `taken` is what users took, which a ranking model does not recommend to them again. Raises
     FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
     """
     model = build_model(
         plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary))
     )
-    if taken is None or not isinstance(model, Factors):
+    if not taken or not isinstance(model, Factors):
         return model
     return replace(model, taken=load_taken_items(objects, taken, len(model.user_ids)))
 

@@ -58,7 +58,7 @@ def test_what_users_took_is_kept_with_the_night(begun: Tiny) -> None:
     before = manifest_store.current_manifest(store, night.pipeline, 2)
     assert before is not None
     users = [len(vocabulary_from_bytes(blobs.get(store, one.vocabulary or "")).ids["user"]) for one in (before, night)]
-    early, late = (load_taken_items(store, one.taken or "", n) for one, n in zip((before, night), users, strict=True))
+    early, late = (load_taken_items(store, one.taken, n) for one, n in zip((before, night), users, strict=True))
     for user in range(users[0]):
         assert {*early.of(user)} <= {*late.of(user)} and len({*late.of(user)}) == len(late.of(user)) > 0
     assert len(late.item) > len(early.item)

@@ -158,6 +158,19 @@ def test_numbers_that_no_machine_has_room_for_are_refused(tmp_path: Path, change
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"gate": {"min_gain": float("inf")}},
+        {"gate": {"calibration": [0.0, float("inf")]}},
+        {"expectations": {"rules": {"u": {"least": float("nan")}}}},
+    ],
+)
+def test_a_number_that_json_does_not_have_is_refused_by_name(tmp_path: Path, change: dict[str, Any]) -> None:
+    """The plan is written into each manifest: without a word of where it stood, the night ended with a traceback."""
+    assert "Input should be a finite number (given: " in refused(tmp_path, raw() | change)
+
+
+@pytest.mark.parametrize(
     "zone", [{"timezone": "Mars/Base"}, {"start": "someday"}, {"cuts": ["25:00"]}, {"every": "week", "cuts": ["10:00"]}]
 )
 def test_a_calendar_that_cannot_be_is_refused_when_the_plan_is_read(tmp_path: Path, zone: dict[str, Any]) -> None:

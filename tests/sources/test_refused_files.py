@@ -54,13 +54,6 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         # duckdb 11152: the first of two values is taken here, the last one elsewhere
         ("a.jsonl", jsonl(f'{{"user": "ann", "item": 1, "time": "{AT}", "user": "bob", "device": "x"}}'), "'user' twice in one object"),
         ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
-        ("a.jsonl", jsonl({**ANN, "device": ["a", "b|c"]}), "has a \\|, which separates values: 'b\\|c'"),
-        ("a.jsonl", jsonl({**ANN, "device": [["a"]]}), "is in multi_value, and holds"),
-        ("a.jsonl", jsonl({**ANN, "device": {"a": 1}}), "is in multi_value, and holds"),
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},\"['a', 'b']\"\n"), "write \\| between the values, or a JSON list of texts"),
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is in multi_value, and holds '\\[98 117 108\\]'"),
-        ("a.jsonl", jsonl({**ANN, "device": "[" * 5000}), "is in multi_value, and holds"),
-        ("a.jsonl", jsonl({**ANN, "device": '["\\ud800"]'}), "is in multi_value, and holds"),
         ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
         ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
         ("a.parquet", named("user", "user"), "has two columns 'user'"),
