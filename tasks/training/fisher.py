@@ -40,7 +40,12 @@ def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
         (gradient,) = torch.autograd.grad(loss, [values])
         groups = group(fused)
         squares.index_add_(0, groups.rows, sum_groups(groups, gradient.square()))
-    squares /= max(len(ids), 1)
+    if not len(ids):
+        return {
+            **split(squares, model.fields, sizes),
+            **{name: torch.zeros_like(t).float() for name, t in dense.items()},
+        }
+    squares /= len(ids)
     chosen = torch.randperm(len(ids), generator=logs.generator("fisher/sample"))[:SAMPLE].sort().values
     rows = take_rows(table, look.rows(positions[chosen], ids[chosen]))
     embedded = look.embedded(rows, positions[chosen], ids[chosen])

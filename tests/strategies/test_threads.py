@@ -83,7 +83,9 @@ STRATEGIES: dict[str, Any] = {
     "L2SP": L2SP(training=ONE),
     "EWC": EWC(training=ONE),
     "Average": AverageWeights(FineTune(ONE, optimizer="keep")),
-    "SML": SML(learner_training=replace(ONE, lr=0.005), transfer_training=replace(ONE, lr=0.005), rounds=1),
+    "SML": SML(
+        learner_training=replace(ONE, lr=0.005), transfer_training=replace(ONE, lr=0.005), rounds=1, min_steps=0
+    ),
     "ASMG": ASMG(FineTune(ONE), window=2, training=ONE),
     "Hedge": Hedge((FineTune(ONE, optimizer="keep"), FullRetrain(ONE))),
 }
