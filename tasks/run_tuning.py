@@ -25,7 +25,7 @@ from nightloop.tasks.record import manifest_store, step_cache
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.reports.format import escape_markdown, plain
 from nightloop.tasks.resources import open_store
-from nightloop.tasks.tuning.result import TuningResult, strategy_in_words, tuning_document
+from nightloop.tasks.tuning.result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
 from nightloop.tasks.tuning.tuned_plan import refuse_edited, tuned_document, tuned_path, write_tuned_plan
@@ -84,7 +84,8 @@ def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, Js
     html_path, json_path = directory / f"{pipeline}-tuning.html", directory / f"{pipeline}-tuning.json"
     write_text(html_path, tuning_page(result))
     write_text(json_path, json_of(document, indent=1))
-    lines = [tuning_headline(result), how_it_was_found(result), *(strategy_in_words(one) for one in result.strategies)]
+    sentences = [sentence for one in result.strategies for sentence in (strategy_in_words(one), chosen_in_words(one))]
+    lines = [tuning_headline(result), how_it_was_found(result), *filter(None, sentences)]
     advice = _write_plan(given, path, result, lines) if result.has_gain else ["No plan was written."]
     for one in result.strategies:
         table = trials_table(one)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import nightloop.flows.search_rounds
 import nightloop.flows.tune
@@ -20,7 +21,7 @@ from nightloop.tasks.plan.generated_file import is_generated
 from nightloop.tasks.plugins.assembly import read_plan
 from tests.bakeoff.make_specs import WHEN, Oven
 from tests.flows.run_cli import refused
-from tests.flows.tiny_pipeline import Tiny, begin, make
+from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
 SPACE = {
@@ -166,7 +167,7 @@ def test_the_demo_begins_with_settings_for_the_file(
     assert any("settings tried" in line for line in told) and not any("backfill" in line for line in told)
     assert is_generated(plan, plans.HEAD) and not (plan.parent / "own.tuned.yaml").exists()
     changed = read_plan(plan) != before
-    assert changed == ("# fine-tune: " in plan.read_text()) == any("Tuning changes" in line for line in told)
+    assert changed == ("# fine-tune has now" in plan.read_text()) == any("Tuning changes" in line for line in told)
     if changed:
         assert (
             read_plan(plan).strategies["averaged"].options["learner"]
@@ -205,14 +206,21 @@ def test_when_the_budget_ends_what_was_finished_counts(
     assert len(found["strategies"][0]["trials"]) == 3, "at 0, 25 and 50 seconds; the fourth of the round did not start"
 
 
-def test_settings_of_the_plan_that_fail_are_said(
-    tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_plan_that_fail_are_said(tiny: Tiny, kitchen: Oven) -> None:
     diverges = {"use": "FineTune", "options": {"training": {"lr": 1e30}}}
-    tiny = make(tmp_path, monkeypatch, {"strategies": {"wild": diverges}})
-    tiny.deliver(*range(6))
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"strategies": {"wild": diverges}})))
     with pytest.raises(ConflictError, match=r"wild fails with the plan's own settings.*diverged"):
         tune(str(tiny.path), trials=2, end=tiny.name(5))
+
+
+def test_each_trial_of_the_pretraining_begins_with_its_own_weights(tiny: Tiny, kitchen: Oven) -> None:
+    found = tune(str(tiny.path), trials=4, space={"pretrain": {"training.epochs": [1, 3, 9, 20]}})
+    (one,) = found["strategies"]
+    assert one["strategy"] == "tuned", "the first that trains judges it"
+    values = {trial["settings"]["pretrain.training.epochs"]: trial["running"][tiny.name(2)] for trial in one["trials"]}
+    assert len(values) == len(set(values.values())) >= 2
+    shared = {job.start for job in kitchen.jobs if job.do == "start"}
+    assert len(shared) <= 2, "of the plan, and of the choice"
 
 
 @pytest.mark.parametrize(
