@@ -141,11 +141,8 @@ def test_without_nights_the_pipeline_keeps_its_name_and_an_earlier_root_is_used(
     fresh = make(tmp_path, monkeypatch, {"pretrain_periods": 6})
     fresh.deliver(*range(8))
     found = tune(str(fresh.path), trials=8, space={"tuned": SPACE["tuned"]}, end=fresh.name(5))
-    assert (found["pretrain_periods"], found["search"], found["check"]) == (
-        3,
-        [fresh.name(3), fresh.name(4)],
-        [fresh.name(5)],
-    )
+    assert (found["pretrain_periods"], found["search"]) == (2, [fresh.name(day) for day in (2, 3, 4)])
+    assert found["check"] == [fresh.name(5)]
     if found["plan"]:
         new = read_plan(Path(found["plan"]))
         assert (new.pipeline, new.pretrain_periods) == ("tiny", 6)
@@ -163,7 +160,7 @@ def test_the_demo_begins_with_settings_for_the_file(
     plan = plans.write_plan({**plans.own_plan(data, "", {}), "ranking": {"negatives": 20}})
     before = read_plan(plan)
     told = tuned.tune_own_plan(plan)
-    assert {job.periods for job in kitchen.jobs if "trial" in job.title} == {(3, 4)}
+    assert {job.periods for job in kitchen.jobs if "trial" in job.title} == {(2, 3, 4)}
     assert any("settings tried" in line for line in told) and not any("backfill" in line for line in told)
     assert is_generated(plan, plans.HEAD) and not (plan.parent / "own.tuned.yaml").exists()
     changed = read_plan(plan) != before
@@ -214,7 +211,7 @@ def test_settings_of_the_plan_that_fail_are_said(tiny: Tiny, kitchen: Oven) -> N
 
 
 def test_each_trial_of_the_pretraining_begins_with_its_own_weights(tiny: Tiny, kitchen: Oven) -> None:
-    found = tune(str(tiny.path), trials=4, space={"pretrain": {"training.epochs": [1, 3, 9, 20]}})
+    found = tune(str(tiny.path), trials=8, space={"pretrain": {"training.epochs": [1, 3, 9, 20]}})
     (one,) = found["strategies"]
     assert one["strategy"] == "tuned", "the first that trains judges it"
     values = {trial["settings"]["pretrain.training.epochs"]: trial["running"][tiny.name(2)] for trial in one["trials"]}
