@@ -17,8 +17,9 @@ class Strategy(Protocol):
 
     A class that has these members is enough; nothing is inherited. It may also have class attributes, which let a plan
     that does not fit be refused when it is read: `models`, names of the models that it goes with; `families`, of logs,
-    "ranking" or "ctr"; `needs`, options that must be switched on in the model. `nightloop.tasks.retraining.contract`
-    has the checks that every strategy must pass.
+    "ranking" or "ctr"; `needs`, options that must be switched on in the model. `search_space` says which options are worth
+    tuning (`nightloop.tasks.plan.search_space`). `nightloop.tasks.retraining.contract` has the checks that every strategy
+    must pass.
 
     Attributes
     ----------

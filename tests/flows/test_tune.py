@@ -21,7 +21,7 @@ from nightloop.tasks.plan.generated_file import is_generated
 from nightloop.tasks.plugins.assembly import read_plan
 from tests.bakeoff.make_specs import WHEN, Oven
 from tests.flows.run_cli import refused
-from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan
+from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan, run
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
 SPACE = {
@@ -71,6 +71,21 @@ def test_it_writes_a_better_plan_beside_the_old_one(tiny: Tiny, kitchen: Oven) -
     assert record == {k: v for k, v in tiny.record().items() if "/nights/" in k or "/log/" in k}
     page = Path(found["report"]).read_text()
     assert page.count("<svg") == 2 and "the plan&#x27;s settings" in page and "chosen" in page
+
+
+def test_a_tuned_plan_that_has_nights_is_not_replaced(
+    tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tuning needs another file, and then has another pipeline."""
+    found = tune(str(tiny.path), trials=8, space=SPACE)
+    path = Path(found["plan"])
+    run(Tiny(tiny.home, path), 1)
+    before = path.read_bytes()
+    with pytest.raises(PlanError, match=r"is the plan of the pipeline tiny-tuned, which has nights.*--out"):
+        tune(str(tiny.path), trials=8, space=SPACE)
+    again = tune(str(tiny.path), trials=8, space=SPACE, out=str(tiny.home / "other.yaml"))
+    assert read_plan(Path(again["plan"])).pipeline == "tiny-tuned-2" and path.read_bytes() == before
+    assert read_plan(path).strategies == read_plan(Path(again["plan"])).strategies
 
 
 def test_no_trial_sees_the_periods_of_the_check(tiny: Tiny, kitchen: Oven) -> None:
@@ -229,6 +244,7 @@ def test_each_trial_of_the_pretraining_begins_with_its_own_weights(tiny: Tiny, k
         (("--end", "2027-01-02"), "is not over yet"),
         (("--pretrain-periods", "9"), "pretrain_periods: given 9; of 6 periods 1 to 3"),
         (("--space", "nothing.yaml"), "no file 'nothing.yaml'"),
+        (("--out", "/etc/passwd"), "out: given '/etc/passwd'; the new plan is a file that ends in .yaml"),
     ],
 )
 def test_a_mistake_is_one_paragraph_and_exit_code_2(
