@@ -76,7 +76,8 @@ def strategy_in_words(one: TunedStrategy) -> str:
     values = f"{metric} {one.before:.4f} before, {one.after:.4f} after on the periods of the check"
     if one.gain is not None:
         values += f" ({one.gain.mean:+.4f}, 95 % interval {one.gain.low:+.4f} to {one.gain.high:+.4f})"
-    what = f"{one.reason}; " if one.reason else f"{one.relative:+.1%}: "
+    change = f"{abs(one.relative):.1%} {'better' if one.relative >= 0 else 'worse'}: "
+    what = f"{one.reason}; " if one.reason else change
     return f"{one.label}: {what}{values}; {plural(len(one.search.trials), 'setting')} tried"
 
 

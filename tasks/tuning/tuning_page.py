@@ -44,7 +44,7 @@ def tuning_headline(result: TuningResult) -> str:
     if not better:
         return "No setting that was tried is better than those of the plan"
     best = max(better, key=lambda one: one.relative)
-    return f"Tuning changes {best.label}'s {best.search.metric} by {best.relative:+.1%} on periods that the search never saw"
+    return f"Tuning improves {best.label}'s {best.search.metric} by {best.relative:.1%} on periods that the search never saw"
 
 
 def how_it_was_found(result: TuningResult) -> str:

@@ -66,7 +66,7 @@ def test_it_writes_a_better_plan_beside_the_old_one(tiny: Tiny, kitchen: Oven) -
     assert found["plan"] == str(path) and f"nightloop backfill {path}" in found["text"]
     assert new.pipeline == "tiny-tuned", "its nights are there already, and stay"
     assert new.strategies.keys() == old.strategies.keys() and new.strategies != old.strategies
-    assert "# Tuning changes" in path.read_text()
+    assert "# Tuning improves" in path.read_text()
     assert tiny.path.read_bytes() == before
     assert record == {k: v for k, v in tiny.record().items() if "/nights/" in k or "/log/" in k}
     page = Path(found["report"]).read_text()
@@ -179,7 +179,7 @@ def test_the_demo_begins_with_settings_for_the_file(
     assert any("settings tried" in line for line in told) and not any("backfill" in line for line in told)
     assert is_generated(plan, plans.HEAD) and not (plan.parent / "own.tuned.yaml").exists()
     changed = read_plan(plan) != before
-    assert changed == ("# fine-tune has now" in plan.read_text()) == any("Tuning changes" in line for line in told)
+    assert changed == ("# fine-tune has now" in plan.read_text()) == any("Tuning improves" in line for line in told)
     if changed:
         assert (
             read_plan(plan).strategies["averaged"].options["learner"]
