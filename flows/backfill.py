@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Literal
 
 from nightloop.flows.night_limit import limit_night
-from nightloop.flows.nightly import Clock, collect_all, night, report_early_end, scheduled_time, summarize, utc_now
+from nightloop.flows.nightly import collect_all, night
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
+from nightloop.flows.run_summary import report_early_end, summarize
+from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.plan import Plan
@@ -47,16 +49,16 @@ def backfill(
         stop_on: Stop at a night that validation blocks, or already at one it only warns about.
         move_champion: Let the live champion follow, if the range ends at the newest period.
     """
-    order, when = read(plan), scheduled_time()
-    refuse_unknown(order, strategies)
-    agenda = backfill_steps(order, start, end, what, when)
+    loaded_plan, when = read(plan), scheduled_time()
+    refuse_unknown(loaded_plan, strategies)
+    agenda = backfill_steps(loaded_plan, start, end, what, when)
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
-        return [f"{period_name(order, step.period)}: {step.action}, {step.why}" for step in agenda]
-    with hold_pipeline_lock(order):
-        live = move_champion and ends_at_newest(order, runs[-1])
-        done = _run_in_order(order, runs, strategies, stop_on, when, utc_now if live else None)
-        publish(order, newest_shown(order, when))
+        return [f"{period_name(loaded_plan, step.period)}: {step.action}, {step.why}" for step in agenda]
+    with hold_pipeline_lock(loaded_plan):
+        live = move_champion and ends_at_newest(loaded_plan, runs[-1])
+        done = _run_in_order(loaded_plan, runs, strategies, stop_on, when, utc_now if live else None)
+        publish(loaded_plan, newest_shown(loaded_plan, when))
     return summarize(done, live)
 
 

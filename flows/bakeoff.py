@@ -9,9 +9,9 @@ from datetime import datetime
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from nightloop.flows.nightly import scheduled_time
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
+from nightloop.flows.scheduled_time import scheduled_time
 from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, resolve_field
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job, preparations
 from nightloop.tasks.bakeoff.json_report import BakeoffReport
@@ -26,7 +26,7 @@ from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import NotReady, PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural
-from nightloop.tasks.resources import keep_lake, read
+from nightloop.tasks.resources import keep_open, read
 from nightloop.tasks.run_bakeoff import (
     choose_options,
     missing_periods,
@@ -87,14 +87,18 @@ def bakeoff(
         "test_periods": list(test_periods), "baselines": list(baselines), "candidates": candidates, "tune": tune,
         "tune_periods": list(tune_periods),
     })  # fmt: skip
-    order = read(plan)
-    with keep_lake(order):
-        field, span = resolve_entrants(order, bakeoff_spec, scheduled_time(), runner, workers)
-        collect_missing(order, span.last)
+    loaded_plan = read(plan)
+    with keep_open(loaded_plan):
+        field, span = resolve_entrants(loaded_plan, bakeoff_spec, scheduled_time(), runner, workers)
+        collect_missing(loaded_plan, span.last)
         with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
-            kinds = bakeoff_spec.kinds if order.family == "ranking" else ()
+            kinds = bakeoff_spec.kinds if loaded_plan.family == "ranking" else ()
             table = JobTable(
-                order, write_history(order, span.last, directory), directory, kinds, bakeoff_spec.popular_negatives
+                loaded_plan,
+                write_history(loaded_plan, span.last, directory),
+                directory,
+                kinds,
+                bakeoff_spec.popular_negatives,
             )
             entrants, tried = tune_entrants(table, field, span, pool)
             results = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
@@ -102,18 +106,18 @@ def bakeoff(
 
 
 def resolve_entrants(
-    plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int
+    plan: Plan, spec: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
     """Which entrants are compared over which periods. Raises one PlanError that lists every mistake, before anything runs."""
     wrong = check_workers(runner, workers)
-    field, counted = resolve_field(plan, order, wrong), isinstance(plan.periods, Counts)
+    field, counted = resolve_field(plan, spec, wrong), isinstance(plan.periods, Counts)
     last = newest_collected(plan)
-    if last < plan.pretrain_periods and not order.end and not wrong:
+    if last < plan.pretrain_periods and not spec.end and not wrong:
         last = collect_all_rows(plan) if counted else newest_period(plan, now)
-    span = period_split(plan, order, last, wrong)
-    if not counted and order.end and span.last > newest_period(plan, now):
+    span = period_split(plan, spec, last, wrong)
+    if not counted and spec.end and span.last > newest_period(plan, now):
         wrong.append(
-            f"end: {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}; the newest is {period_name(plan, newest_period(plan, now))}"
+            f"end: {spec.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}; the newest is {period_name(plan, newest_period(plan, now))}"
         )
     if wrong or field is None:
         raise spec_error(wrong)

@@ -23,17 +23,17 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         whole: Read every row of every file.
     """
-    order, now = read_plan_form(plan), datetime.now(UTC)
-    sample = checked(order, whole)
-    lines, wrong = sample_lines(order, sample, now), problems(sample, now)
+    loaded_plan, now = read_plan_form(plan), datetime.now(UTC)
+    sample = checked(loaded_plan, whole)
+    lines, wrong = sample_lines(loaded_plan, sample, now), problems(sample, now)
     show_markdown(
-        f"{order.pipeline}-check",
-        f"The logs of {order.pipeline}",
+        f"{loaded_plan.pipeline}-check",
+        f"The logs of {loaded_plan.pipeline}",
         "\n".join(f"- {escape_markdown(line, 2000)}" for line in lines),
     )
     document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
     return {
-        "pipeline": order.pipeline,
+        "pipeline": loaded_plan.pipeline,
         "sound": not wrong,
         "stops": sample.verdict.verdict == "blocked",
         "problems": wrong,

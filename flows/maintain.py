@@ -38,22 +38,22 @@ def maintain(
         adopt_pipelines: List the pipelines that the store shows, for a store of an older release. Nothing else is done.
         confirm: With adopt_pipelines: the names of all pipelines of the store, a,b. They are written to its record.
     """
-    order = read(plan)
+    loaded_plan = read(plan)
     if not 0 <= grace_days <= LONGEST:
         raise PlanError(f"grace_days: given {grace_days}; it is a number of days from 0 to {LONGEST:,}")
     if confirm.strip() and not adopt_pipelines:
         raise PlanError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
     if adopt_pipelines:
-        return adopt(order, confirm)
+        return adopt(loaded_plan, confirm)
     holder, grace = run().id, timedelta(days=grace_days)
     if restore.strip():
         return restore_trash(restore, RemovalRequest(holder, store_clock(open_store())))
-    lines = sweep(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)
-    with try_pipeline_lock(order) as busy:
+    lines = sweep(loaded_plan, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)
+    with try_pipeline_lock(loaded_plan) as busy:
         if busy:
             return [*lines, f"the lake was not changed: {busy}"]
         try:
-            return [*lines, *compact(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)]
+            return [*lines, *compact(loaded_plan, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)]
         except Exception:
             for line in lines:  # what the sweep did is done
                 log.warning("%s", line)

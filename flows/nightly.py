@@ -1,32 +1,33 @@
-"""Nightly: one period of logs through the loop, and the nights that were missed before it."""
+"""Nightly: one period of logs through the loop, and the nights that were missed before it.
+
+A night is: `collect` and `validate` the period; at the root `pretrain` the weights that every strategy starts from; `score`
+the checkpoints of the night before on the period; `retrain` each strategy; `compare` the challengers with the champion;
+`deploy` the winner, which writes the manifest; `move_champion`; `report`. Each step is a file of that name in `tasks`.
+"""
 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 
 from nightloop.flows.night_limit import limit_night
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
-from nightloop.flows.run_names import run_name
+from nightloop.flows.run_names import night_name
+from nightloop.flows.run_summary import report_early_end, summarize
+from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.tasks.collect import collect, pass_over, replay
 from nightloop.tasks.follow_champion import move_champion
 from nightloop.tasks.lake.landing import Landing
-from nightloop.tasks.orchestration import failed, flow, run
-from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.orchestration import flow
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import safe_text
-from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint, failed_in
+from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
-from nightloop.tasks.reports.format import plain, plural
-from nightloop.tasks.reports.verdict import sentence
-from nightloop.tasks.resources import read_plan_form
+from nightloop.tasks.reports.format import plain
 from nightloop.tasks.schedule import (
     decide_override,
-    newest_period,
     newest_shown,
     nights_to_run,
     period_name,
@@ -36,16 +37,6 @@ from nightloop.tasks.schedule import (
 from nightloop.tasks.validate import validate
 
 log = logging.getLogger(__name__)
-Clock = Callable[[], datetime]
-
-
-def night_name(flow: str, parameters: Mapping[str, object]) -> str:
-    """The name of a run. If no period was given, it is that of the scheduled time."""
-    with suppress(Exception):  # the run itself reports what is wrong with the plan
-        if not str(parameters.get("period") or "").strip():
-            order = read_plan_form(str(parameters["plan"]))
-            return run_name(flow, {**parameters, "period": period_name(order, newest_period(order, scheduled_time()))})
-    return run_name(flow, parameters)
 
 
 @flow("nightly", night_name)
@@ -72,54 +63,30 @@ def nightly(
         retry_failed: Run a finished night again if a strategy failed in it. This makes a new revision.
     """
     when = scheduled_time()
-    order = plan_of(plan, period, when)
+    loaded_plan = plan_of(plan, period, when)
     done: list[Manifest] = []
     remark = ""
-    with hold_pipeline_lock(order):
-        nights = nights_to_run(order, period, when, catch_up)
+    with hold_pipeline_lock(loaded_plan):
+        nights = nights_to_run(loaded_plan, period, when, catch_up)
         if skip:
-            refuse_late_skip(order, nights[-1], utc_now() - when)
+            refuse_late_skip(loaded_plan, nights[-1], utc_now() - when)
         with report_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]
-                with limit_night(order, period_name(order, index)):
+                with limit_night(loaded_plan, period_name(loaded_plan, index)):
                     landed = (
-                        replay(order, index)
+                        replay(loaded_plan, index)
                         if replay_landed and last
-                        else collect_all(order, index, skip if last else "")
+                        else collect_all(loaded_plan, index, skip if last else "")
                     )
                     if last:
-                        decide_override(order, landed[-1], accept, skip, when)
+                        decide_override(loaded_plan, landed[-1], accept, skip, when)
                     remark = landed[-1].remark
-                    done.append(night(order, landed, utc_now, (), retry_failed and last))
+                    done.append(night(loaded_plan, landed, utc_now, (), retry_failed and last))
                 if done[-1].outcome == "blocked":
                     break
-        publish(order, newest_shown(order, when))
+        publish(loaded_plan, newest_shown(loaded_plan, when))
     return summarize(done, remark=remark)
-
-
-def night(
-    plan: Plan, landed: Sequence[Landing], clock: Clock | None, only: Sequence[str] = (), retry_failed: bool = False
-) -> Manifest:
-    """Run one night on logs that were collected. `clock`: gives the time at which the champion moves; None: it stays.
-
-    Running a finished night again changes nothing; one that crashed continues where it stopped. A strategy that fails keeps
-    its last checkpoint. Raises PlanError if all strategies failed; nothing is recorded then.
-    """
-    trained: Mapping[str, TrainedCheckpoint] = {}
-    opened = validate(plan, landed, retry_failed)
-    if isinstance(opened, Manifest):
-        manifest = opened
-    else:
-        from nightloop.flows.run_night import (
-            train,  # brings torch, which takes seconds, and a finished night needs none
-        )
-
-        manifest, trained = train(opened, only)
-    if clock is not None:
-        move_champion(manifest, clock().isoformat())
-    report(manifest, trained, clock is not None)
-    return manifest
 
 
 def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
@@ -134,52 +101,48 @@ def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
         return [pass_over(plan, index)]
 
 
-@contextmanager
-def report_early_end(done: Sequence[Manifest], planned: Sequence[int], live: bool = True) -> Iterator[None]:
-    """If a run of nights ends early: say which are done, and that it can be resumed. `live`: as in `summarize`."""
-    try:
-        yield
-    except BaseException as error:
-        for manifest in done:
-            _say(sentence(manifest, live))
-        resume = f"after {len(done)} of {plural(len(planned), 'night')}; run it again to resume"
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"interrupted {resume}") from None
-        _say(f"stopped {resume}")
-        raise
+def night(
+    plan: Plan, landed: Sequence[Landing], clock: Clock | None, only: Sequence[str] = (), retry_failed: bool = False
+) -> Manifest:
+    """Run one night on logs that were collected. `clock`: gives the time at which the champion moves; None: it stays.
 
-
-def _say(line: str) -> None:
-    """Print a line on stderr. If Prefect runs the flow, log it instead."""
-    if run().prefect:
-        log.warning("%s", line)
-    else:
-        sys.stderr.write(f"{safe_text(line)}\n")
-
-
-def summarize(done: Sequence[Manifest], live: bool = True, remark: str = "") -> list[str]:
-    """One line a night. A failed state if validation stopped the last one, so that an alert is sent.
-
-    Without `live` the nights were replayed and moved no champion. `remark`: what is known of the last one's logs.
+    Running a finished night again changes nothing; one that crashed continues where it stopped. A strategy that fails keeps
+    its last checkpoint. Raises PlanError if all strategies failed; nothing is recorded then.
     """
-    lines = [sentence(manifest, live) for manifest in done]
-    if not done or done[-1].outcome != "blocked":
-        return lines
-    last = done[-1]
-    reasons = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
-    stopped: list[str] = failed(
-        f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(reasons)}. Correct the source and run the "
-        f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why" '
-        '(or --skip "why")'
-    )
-    return stopped
+    trained: Mapping[str, TrainedCheckpoint] = {}
+    opened = validate(plan, landed, retry_failed)
+    if isinstance(opened, Manifest):  # it is finished, or validation stopped it, or an operator skipped it
+        manifest = opened
+    else:
+        manifest, trained = score_and_retrain(opened, only)
+    if clock is not None:
+        move_champion(manifest, clock().isoformat())
+    report(manifest, trained, clock is not None)
+    return manifest
 
 
-def utc_now() -> datetime:
-    """The time now in UTC. Promotions are logged with the time at which they happen."""
-    return datetime.now(UTC)
+def score_and_retrain(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, TrainedCheckpoint]]:
+    """Score yesterday's checkpoints, retrain, compare and deploy. `only`: the strategies that may train; empty: all.
 
+    Returns the night's manifest, and what each strategy made. Raises PlanError if all strategies failed.
+    """
+    # These steps bring torch, whose import takes seconds, and a finished night needs none of them.
+    from nightloop.tasks.compare import compare
+    from nightloop.tasks.deploy import deploy
+    from nightloop.tasks.plugins.assembly import assemble
+    from nightloop.tasks.pretrain import pretrain
+    from nightloop.tasks.retrain import retrain
+    from nightloop.tasks.retraining.members import training_order
+    from nightloop.tasks.score import score
 
-def scheduled_time() -> datetime:
-    """The time that the schedule gave this run, so that a late or repeated run names the same period. By hand: now."""
-    return run().scheduled or utc_now()
+    start = pretrain(night) if night.previous is None else None
+    scores = score(night)
+    done: dict[str, TrainedCheckpoint] = {}
+    for label in training_order(assemble(night.plan).strategies):
+        done[label] = retrain(night, label, start, bool(only) and label not in only, done)
+    trained = {label: done[label] for label in night.plan.strategies}
+    failures = failed_in(trained)
+    if len(failures) == len(trained):
+        reasons = "; ".join(f"{label}: {failure.reason}" for label, failure in failures.items())
+        raise PlanError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
+    return deploy(night, scores, trained, compare(night, scores, failures)), trained

@@ -16,7 +16,7 @@ from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.resources import keep_lake, open_lake, open_store
+from nightloop.tasks.resources import keep_open, open_lake, open_store
 
 LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
@@ -45,7 +45,7 @@ def try_pipeline_lock(plan: Plan) -> Iterator[str]:
         yield other or "another run was faster"
         return
     try:
-        with redact_errors(), keep_lease(objects, lease, now, seconds), keep_lake(plan):
+        with redact_errors(), keep_lease(objects, lease, now, seconds), keep_open(plan):
             yield ""
     finally:
         release_lease(objects, lease)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from nightloop.flows.nightly import scheduled_time
 from nightloop.flows.run_names import run_name
+from nightloop.flows.scheduled_time import scheduled_time
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
@@ -47,14 +47,14 @@ def promote(
     refuse_without_reason("a promotion", reason)
     if pin and unpin:
         raise PlanError("pin and unpin were both given; give one of them")
-    order, when = read(plan), scheduled_time().isoformat()
+    loaded_plan, when = read(plan), scheduled_time().isoformat()
     if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
-        outcome = pin_by_hand(order, reason, when, pin)
+        outcome = pin_by_hand(loaded_plan, reason, when, pin)
     else:
         outcome = promote_by_hand(
-            order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None
+            loaded_plan, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None
         )
-    return _publish_report(order, outcome)
+    return _publish_report(loaded_plan, outcome)
 
 
 @flow("rollback", run_name)
@@ -70,8 +70,10 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
         from_entry: Number of the log's newest entry as you saw it: roll back from there, once more if that is a rollback.
     """
     refuse_without_reason("a rollback", reason)
-    order = read(plan)
-    return _publish_report(order, roll_back_by_hand(order, to, reason, scheduled_time().isoformat(), from_entry))
+    loaded_plan = read(plan)
+    return _publish_report(
+        loaded_plan, roll_back_by_hand(loaded_plan, to, reason, scheduled_time().isoformat(), from_entry)
+    )
 
 
 def _publish_report(plan: Plan, outcome: str) -> str:

@@ -27,19 +27,21 @@ WIDTH = 190  # characters, if the terminal does not say
 
 def status(plan: str, on: str = "") -> dict[str, Any]:
     """The state of a pipeline. With `on` (a date or time): which checkpoint served then, and why."""
-    order, now = read_plan_form(plan), datetime.now(UTC)
-    last = newest_shown(order, now)
+    loaded_plan, now = read_plan_form(plan), datetime.now(UTC)
+    last = newest_shown(loaded_plan, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise PlanError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
-    with open_lake(order) as warehouse:
-        history = read_history(open_store(), warehouse, order, last)
+    with open_lake(loaded_plan) as warehouse:
+        history = read_history(open_store(), warehouse, loaded_plan, last)
     if on.strip():
-        return _served_status(order, history, on.strip())
-    findings_to_do = [{"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, order, history))]
+        return _served_status(loaded_plan, history, on.strip())
+    findings_to_do = [
+        {"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, loaded_plan, history))
+    ]
     pin = current_pin(history.log)
-    page = Settings().home / "reports" / f"{order.pipeline}.html"
+    page = Settings().home / "reports" / f"{loaded_plan.pipeline}.html"
     return {
-        "pipeline": order.pipeline,
+        "pipeline": loaded_plan.pipeline,
         "headline": headline(history),
         "findings": findings_to_do,
         "nights": grid.grid_records(history),

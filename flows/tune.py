@@ -14,8 +14,8 @@ from nightloop.flows.bakeoff import (
     collect_missing,
     open_worker_pool,
 )
-from nightloop.flows.nightly import scheduled_time
 from nightloop.flows.run_names import run_name
+from nightloop.flows.scheduled_time import scheduled_time
 from nightloop.flows.search_rounds import SearchRun, tune_in_order
 from nightloop.tasks.bakeoff.entrants import leading_metric_of
 from nightloop.tasks.bakeoff.history import ReplayedPeriod
@@ -26,7 +26,7 @@ from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.plan.yaml_reader import read_mapping
-from nightloop.tasks.resources import keep_lake, read
+from nightloop.tasks.resources import keep_open, read
 from nightloop.tasks.run_bakeoff import newest_collected, shared_directory, write_history
 from nightloop.tasks.run_tuning import place_of_plan, publish_tuning
 from nightloop.tasks.schedule import newest_period, period_name
@@ -67,29 +67,29 @@ def tune(
         runner: Each trial is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
         workers: Trials that run side by side.
     """
-    order, path = read(plan), place_of_plan(plan, out)
+    loaded_plan, path = read(plan), place_of_plan(plan, out)
     wrong = wrong_numbers(budget, trials, runner, workers)
     try:
-        searched = searched_strategies(order, strategies, space)
+        searched = searched_strategies(loaded_plan, strategies, space)
     except PlanError as error:
         wrong.append(str(error))
     if wrong:
         raise PlanError("; ".join(wrong))
-    with keep_lake(order):
-        last = last_period(order, end, scheduled_time())
-        periods = search_periods(order, last, pretrain_periods)
-        collect_missing(order, last)
+    with keep_open(loaded_plan):
+        last = last_period(loaded_plan, end, scheduled_time())
+        periods = search_periods(loaded_plan, last, pretrain_periods)
+        collect_missing(loaded_plan, last)
         with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
-            replayed = write_history(order, last, directory)
-            kinds: tuple[Kind, ...] = ("uniform",) if order.family == "ranking" else ()
-            table = JobTable(plan_of_trials(order, periods), replayed, directory, kinds, 0)
+            replayed = write_history(loaded_plan, last, directory)
+            kinds: tuple[Kind, ...] = ("uniform",) if loaded_plan.family == "ranking" else ()
+            table = JobTable(plan_of_trials(loaded_plan, periods), replayed, directory, kinds, 0)
             periods = without_skipped(periods, replayed)
-            run = SearchRun(table, periods, leading_metric_of(order, BakeoffSpec()), pool, trials)
+            run = SearchRun(table, periods, leading_metric_of(loaded_plan, BakeoffSpec()), pool, trials)
             tuned, found = tune_in_order(run, searched, 60 * budget)
         labels = [one.label for one in found if one.settings]
         names = {period.period: period.name for period in replayed}
-        followed = follow_tuned(order, tuned, labels)
-        return publish_tuning(plan, path, TuningResult(order, followed, run.metric, periods, names, found))
+        followed = follow_tuned(loaded_plan, tuned, labels)
+        return publish_tuning(plan, path, TuningResult(loaded_plan, followed, run.metric, periods, names, found))
 
 
 def read_space(path: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from nightloop.tasks.data.vocabulary import vocabulary_from_bytes
 from nightloop.tasks.gate.decide import decide
 from nightloop.tasks.gate.evidence import Evidence
-from nightloop.tasks.gate.policy import reference_label, serves_older_weights, with_failures, with_pin
+from nightloop.tasks.gate.policy import moved_by_hand, reference_label, with_failures, with_pin
 from nightloop.tasks.lake.periods import period as period_at
 from nightloop.tasks.modules.checkpoint import from_bytes
 from nightloop.tasks.objects import blobs
@@ -42,8 +42,18 @@ def compare(night: Night, scores: Mapping[str, StrategyScores], failed: Mapping[
     leading = leading_metric(plan.gate.metric, plan.family == "ctr", plan.ranking.k)
     rule = plan.gate.model_copy(update={"metric": leading})
     carried = before.evidence if before else None
-    decision = decide(rule, plan.family, incumbent, evidence, carried, serves_older_weights(before, night.champion))
+    decision = decide(rule, plan.family, incumbent, evidence, carried, moved_by_hand(_champions(objects, night)))
     return with_pin(with_failures(decision, failed), night.pinned)
+
+
+def _champions(objects: Objects, night: Night) -> list[ChampionRef | None]:
+    """Who served after the newest scored night and after each night that was skipped since, and who serves now."""
+    champions = [night.champion]
+    for link in walk_back(objects, night.previous):
+        champions.append(link.champion)
+        if link.scores:
+            break
+    return champions[::-1]
 
 
 def _drop_failed(

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from nightloop.tasks.gate.policy import SmokeResult, next_champion, with_smoke_test
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.load_logs import store_taken_items
 from nightloop.tasks.record.manifest import Manifest, StrategyScores, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import Decision, complete_night, record_night
-from nightloop.tasks.resources import credentials, open_store
+from nightloop.tasks.resources import credentials, open_lake, open_store
 from nightloop.tasks.serving.smoke import smoke
 
 
@@ -28,5 +29,8 @@ def deploy(
     tested = with_smoke_test(decision, night.champion.strategy if night.champion else None, test)
     champion = next_champion(night, tested.winner, checkpoints)
     manifest = complete_night(night, scores, checkpoints, tested, champion, failed_in(trained))
+    if night.plan.excludes_taken:
+        with open_lake(night.plan) as warehouse:
+            manifest = manifest.model_copy(update={"taken": store_taken_items(objects, warehouse, night)})
     record_night(objects, night, manifest)
     return manifest

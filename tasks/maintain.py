@@ -85,15 +85,12 @@ def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> l
             f"they are deleted after {grace.days} days; nightloop maintain {as_given(plan.pipeline)} --restore all brings them back"
         )
     if swept.unseen:
+        others = f" (and {len(swept.unseen) - 1} more)" if len(swept.unseen) > 1 else ""
         lines.append(
-            f"nothing is deleted from the trash: {swept.unseen[0]}{_others_in_words(len(swept.unseen) - 1)} cannot be read, so what it "
+            f"nothing is deleted from the trash: {swept.unseen[0]}{others} cannot be read, so what it "
             "needs is not known. Restore it from your backup; if it is lost for ever, write the words `given up` into it"
         )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
-
-
-def _others_in_words(others: int) -> str:
-    return f" (and {others} more)" if others else ""
 
 
 @task("restore from the trash")

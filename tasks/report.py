@@ -19,7 +19,7 @@ from nightloop.tasks.reports.html import page
 from nightloop.tasks.reports.leaderboard import leaderboard
 from nightloop.tasks.reports.load_history import history_of, read_history, read_recorded_nights
 from nightloop.tasks.reports.plot_style import png_markdown
-from nightloop.tasks.reports.plots import metric_curve
+from nightloop.tasks.reports.plots import evidence_curve, metric_curve
 from nightloop.tasks.reports.table import as_markdown
 from nightloop.tasks.reports.validation import validation_markdown
 from nightloop.tasks.reports.verdict import verdict_markdown
@@ -61,7 +61,8 @@ def publish(plan: Plan, last: int | None = None) -> str:
         standing, details = leaderboard(history).parted(FIT)
         text = as_markdown(standing)
         if scored_nights(history):
-            text = "\n".join([text, png_markdown(metric_curve(history)), "", as_markdown(details)])
+            plots = [png_markdown(plot) for plot in (metric_curve(history), evidence_curve(history)) if plot]
+            text = "\n".join([text, *plots, "", as_markdown(details)])
         show_markdown(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", text)
     return str(path)
 

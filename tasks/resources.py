@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,34 @@ from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.entries import GATE
 
-_KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
+
+@dataclass(frozen=True)
+class Resources:
+    """What a flow keeps open for its tasks: the store, and the lake of its pipeline."""
+
+    objects: Objects
+    lake: Warehouse
+    pipeline: str
+
+
+_OPEN: ContextVar[Resources | None] = ContextVar("resources", default=None)
 
 
 @redact_errors()
 def open_store(settings: Settings | None = None) -> Objects:
-    """The store, with credentials from the Prefect block that the settings name, or from the usual chain."""
+    """The store: the flow's, or a new one, with credentials from the Prefect block that the settings name or the usual chain."""
+    if settings is None and (resources := _OPEN.get()):
+        return resources.objects
     settings = settings or Settings()
     return open_objects(settings, credentials(settings))
 
 
 @contextmanager
 def open_lake(plan: Plan) -> Iterator[Warehouse]:
-    """The pipeline's lake: the one that this thread keeps open already, or a new one."""
+    """The pipeline's lake: the flow's, or a new one."""
     with redact_errors():
-        if opened := _KEPT.get(_place(plan)):
-            yield opened
+        if (resources := _OPEN.get()) and resources.pipeline == plan.pipeline:
+            yield resources.lake
             return
         settings = Settings()
         with Warehouse.open(settings, plan.pipeline, lake_credentials(settings, plan)) as warehouse:
@@ -45,14 +58,14 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
 
 
 @contextmanager
-def keep_lake(plan: Plan) -> Iterator[None]:
-    """Keep the lake open for the tasks of a run: opening it takes longer than most of their queries."""
-    with open_lake(plan) as warehouse:
-        _KEPT[_place(plan)] = warehouse
+def keep_open(plan: Plan) -> Iterator[None]:
+    """Keep the store and the lake open for the tasks of a flow: opening them takes longer than most of their queries."""
+    with open_lake(plan) as lake:
+        before = _OPEN.set(Resources(open_store(), lake, plan.pipeline))
         try:
             yield
         finally:
-            _KEPT.pop(_place(plan), None)
+            _OPEN.reset(before)
 
 
 def try_lake(pipeline: str, home: Path | None = None) -> None:
@@ -62,12 +75,6 @@ def try_lake(pipeline: str, home: Path | None = None) -> None:
         settings = settings.model_copy(update={"home": home, "data": ""})
     with redact_errors(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
         warehouse.write(lambda: None)
-
-
-def _place(plan: Plan) -> tuple[int, str, str]:
-    settings = Settings()
-    catalog = settings.catalog.get_secret_value()
-    return threading.get_ident(), f"{settings.home.absolute()} {catalog} {settings.lake_place}", plan.pipeline
 
 
 @redact_errors()

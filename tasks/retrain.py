@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -30,6 +31,8 @@ from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
 from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.retraining.advance import fold, start_chain
+from nightloop.tasks.retraining.members import TrainedPair, members_of, with_trained_member
+from nightloop.tasks.retraining.strategy import lookback_of
 
 log = logging.getLogger(__name__)
 MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
@@ -38,14 +41,21 @@ WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 
 @task("retrain {label} {night.name}")
-def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> TrainedCheckpoint:
+def retrain(
+    night: Night,
+    label: str,
+    start: CheckpointRef | None,
+    reuse_only: bool = False,
+    others: Mapping[str, TrainedCheckpoint] | None = None,
+) -> TrainedCheckpoint:
     """One strategy's next checkpoint. It is reused if nothing that it depends on has changed.
 
     `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs
-    changed raises DataError and is not trained.
+    changed raises DataError and is not trained. A member that is one of the `others`, trained this
+    night, is not trained again.
     """
     objects, parts = open_store(), assemble(night.plan)
-    read = history(objects, night, parts.strategies[label].lookback)
+    read = history(objects, night, lookback_of(parts.strategies[label], parts.model))
     key = retrain_key(night, label, history_logs(objects, night) or read)
     if cached := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
         return TrainedCheckpoint.model_validate(cached)
@@ -55,6 +65,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
         )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
+    parts = _with_trained_members(objects, parts, night, label, others or {})
     learn = _training_call(objects, parts, night, label, start, logs)
     began = time.perf_counter()
     with _training_bar(label, night):
@@ -67,6 +78,24 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     if night.previous is None:
         raise DataError(f"{label} could not learn from {night.name}: {result.reason}")
     return TrainedCheckpoint(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=result)
+
+
+def _with_trained_members(
+    objects: Objects, parts: Parts, night: Night, label: str, trained: Mapping[str, TrainedCheckpoint]
+) -> Parts:
+    """The parts, with members of the strategy that are strategies of the plan as these were trained this night."""
+    strategy, previous = parts.strategies[label], night.previous
+    members = members_of(strategy)[1]
+    others = [name for name, made in trained.items() if not made.failed and parts.strategies[name] in members]
+    if not others or (previous is not None and label not in previous.checkpoints):
+        return parts
+    before = load_checkpoint(objects, previous.checkpoints[label], previous.period) if previous else None
+    for name in others:
+        earlier = previous.checkpoints.get(name) if previous else None
+        past = load_checkpoint(objects, earlier, previous.period) if earlier and previous else None
+        pair = TrainedPair(past, load_checkpoint(objects, trained[name].kept, night.period))
+        strategy = with_trained_member(strategy, before, parts.strategies[name], pair)
+    return replace(parts, strategies={**parts.strategies, label: strategy})
 
 
 def _training_call(

@@ -121,7 +121,7 @@ def choose_options(
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
     """The entrants with their best options, and the record of all trials. Raises PlanError if all trials failed."""
     judged = [
-        judge(trial, job.plan, field.metric, _leading_kind(job), _tuning_rows(job, outcomes, span))
+        judge(trial, job.plan, field.metric, next(iter(job.kinds), CLICKS), _tuning_rows(job, outcomes, span))
         for trial, job in tried
     ]
     entrants, records = [], []
@@ -133,10 +133,6 @@ def choose_options(
         entrants.append(chosen.tried if chosen else entrant)
         records += [trial_record(trial, chosen) for trial in trials]
     return entrants, records
-
-
-def _leading_kind(job: Job) -> str:
-    return job.kinds[0] if job.kinds else CLICKS
 
 
 def _tuning_rows(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:

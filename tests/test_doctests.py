@@ -17,7 +17,7 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", [*MODULES, "tests.count_code_lines"])
+@pytest.mark.parametrize("name", [*MODULES, "tests.correctors.replay", "tests.count_code_lines"])
 def test_the_examples_of_a_module_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.attempted and not found.failed

@@ -38,14 +38,14 @@ def deploy(plans: Sequence[str]) -> list[str]:
             "deploy: PREFECT_API_URL is not set, so there is no server to deploy to. Start one with `nightloop up --plan "
             f"{plans[0][:80]}`, which deploys by itself, or export the address of yours"
         )
-    orders: dict[str, tuple[str, Plan]] = {}
-    for plan in dict.fromkeys(plans):
-        order = read(plan)
-        if order.pipeline in orders:
-            other = orders[order.pipeline][0]
-            raise PlanError(f"{other} and {plan} are plans of one pipeline, {order.pipeline}; give one of them")
-        orders[order.pipeline] = (plan, order)
-    lines = [_register_pipeline(plan_name(plan), order) for plan, order in orders.values()]
+    plans_by_pipeline: dict[str, tuple[str, Plan]] = {}
+    for name in dict.fromkeys(plans):
+        plan = read(name)
+        if plan.pipeline in plans_by_pipeline:
+            other = plans_by_pipeline[plan.pipeline][0]
+            raise PlanError(f"{other} and {name} are plans of one pipeline, {plan.pipeline}; give one of them")
+        plans_by_pipeline[plan.pipeline] = (name, plan)
+    lines = [_register_pipeline(plan_name(name), plan) for name, plan in plans_by_pipeline.values()]
     mark_dead_runs()
     return lines
 
@@ -56,13 +56,13 @@ def plan_name(plan: str) -> str:
     return plan if path != Path(plan) else str(path.resolve())
 
 
-def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
+def deployments_of(name: str, plan: Plan) -> list[dict[str, Any]]:
     """The deployments of infra/prefect.yaml, with the values of this plan filled in."""
     words = {
-        "NIGHTLOOP_PIPELINE": order.pipeline,
+        "NIGHTLOOP_PIPELINE": plan.pipeline,
         "NIGHTLOOP_PLAN": name,
-        "NIGHTLOOP_CRON": crons(order)[0],
-        "NIGHTLOOP_TIMEZONE": timezone(order),
+        "NIGHTLOOP_CRON": crons(plan)[0],
+        "NIGHTLOOP_TIMEZONE": timezone(plan),
         "NIGHTLOOP_DIRECTORY": os.getcwd(),
         "NIGHTLOOP_HOME": str(Settings().home.resolve()),
         "NIGHTLOOP_PLANS": str(Settings().plans.resolve()),
@@ -72,7 +72,7 @@ def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
     for deployment in deployments:
         first, *more = deployment.get("schedules", [{}])
         if first.get("slug") == "nightly":  # days that are cut at several times have several schedules
-            others = [first | {"cron": cron, "slug": f"nightly-{n}"} for n, cron in enumerate(crons(order)[1:], 2)]
+            others = [first | {"cron": cron, "slug": f"nightly-{n}"} for n, cron in enumerate(crons(plan)[1:], 2)]
             deployment["schedules"] = [first, *others, *more]
     return deployments
 
@@ -86,18 +86,18 @@ def _fill_template(value: Any, words: Mapping[str, str]) -> Any:
     return [_fill_template(item, words) for item in value] if isinstance(value, list) else value
 
 
-def _register_pipeline(name: str, order: Plan) -> str:
+def _register_pipeline(name: str, plan: Plan) -> str:
     """Register the deployments of one pipeline. Returns what is scheduled, in words."""
     from prefect.client.orchestration import get_client
 
     lines = []
     with get_client(sync_client=True) as client:
-        deployments = deployments_of(name, order)
+        deployments = deployments_of(name, plan)
         for pool in {deployment["work_pool"]["name"] for deployment in deployments}:
             _make_pool(client, pool)
         for deployment in deployments:
             lines += _update_schedules(client, _register(deployment), deployment)
-    return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
+    return f"{plan.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
 
 
 def _make_pool(client: Any, name: str) -> None:

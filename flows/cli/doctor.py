@@ -31,7 +31,7 @@ def doctor(deep: bool = False) -> dict[str, Any]:
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: platform.python_version(),
         "packages": lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "install": _check_install,
+        "install": lambda: f"nightloop {version('nightloop')} in {PACKAGE.parent}",
         "plug-ins": _check_plug_ins,
         "store": _check_store,
         "lake": _check_lake,
@@ -56,10 +56,6 @@ def _run_check(name: str, check: Callable[[], str]) -> dict[str, Any]:
         return {"check": name, "ok": True, "finding": check()}
     except Exception as error:  # every failure is a finding, whatever its type
         return {"check": name, "ok": False, "finding": f"{type(error).__name__}: {error}"}
-
-
-def _check_install() -> str:
-    return f"nightloop {version('nightloop')} in {PACKAGE.parent}"
 
 
 def _check_plug_ins() -> str:

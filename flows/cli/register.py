@@ -7,8 +7,8 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from nightloop.flows.nightly import scheduled_time
 from nightloop.flows.run_names import run_name
+from nightloop.flows.scheduled_time import scheduled_time
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.plan import Plan

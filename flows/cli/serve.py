@@ -63,16 +63,17 @@ def serve(
     except ImportError as error:
         raise ConflictError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
     torch.set_num_threads(threads)  # requests run in parallel; if each used all cores they would wait for each other
-    settings, order = Settings(), read(plan)
+    settings, loaded_plan = Settings(), read(plan)
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
-    snapshot_key(order.pipeline, server)  # raises if the name is not valid
+    snapshot_key(loaded_plan.pipeline, server)  # raises if the name is not valid
     listening = _open_socket(host, port)  # before what the server of that port learned is read, and written again
-    predictor = Predictor.open(_open_store(settings), order.pipeline)
-    zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
-    records = ServingLog(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
-    desk = ServiceContext(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
+    predictor = Predictor.open(_open_store(settings), loaded_plan.pipeline)
+    zone = ZoneInfo(loaded_plan.periods.timezone if isinstance(loaded_plan.periods, Calendar) else "UTC")
+    records = ServingLog(settings.home / "served" / loaded_plan.pipeline, predictor.now.plan, int(settings.records))
+    desk = ServiceContext(predictor, loaded_plan.pipeline, lambda: datetime.now(zone), records, server, refresh)
     sys.stderr.write(
-        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /openapi.json)\n"
+        f"{predictor.now.name} of {loaded_plan.pipeline} serves at http://{host}:{listening.getsockname()[1]} "
+        "(what it answers: /openapi.json)\n"
     )
     if not token and not is_loopback(host):
         sys.stderr.write(

@@ -53,7 +53,7 @@ def up(port: int, plans: Sequence[str]) -> None:
             )
         if not _is_free(port):
             raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         _run_until_interrupt(url, port, plans)
 
 
@@ -272,7 +272,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

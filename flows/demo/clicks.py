@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nightloop.flows.demo.plans import BEGINNING, FINE_TUNE, ONCE, write_plan
+from nightloop.flows.demo.plans import BEGINNING, trained_parts, write_plan
 from nightloop.flows.nightly import nightly
 from nightloop.flows.promote import promote
 from nightloop.tasks.evaluation.ctr_metrics import logloss
@@ -41,15 +41,7 @@ def clicks_plan(folder: Path) -> dict[str, Any]:
         "columns": columns,
         "periods": {"every": "day", "start": WORLD.start, "end": str(_day(LAST + 1)), "timezone": "UTC"},
         "pretrain_periods": HISTORY,
-        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
-        "model": {"use": "DeepFM", "options": {"hidden": [64, 32]}},
-        "strategies": {
-            "no-update": {"use": "NoUpdate"},
-            "fine-tune": FINE_TUNE,
-            "kd": {"use": "KD", "options": {"learner": FINE_TUNE}},
-            "reloop": {"use": "ReLoop", "options": {"learner": FINE_TUNE}},
-        },
-        "correctors": {"recalibration": {"use": "Recalibration"}, "reloop2": {"use": "ReLoop2"}},
+        **trained_parts("served-clicks"),
     }
 
 

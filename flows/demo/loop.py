@@ -178,8 +178,8 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 def _show_refusal(plan: Path) -> None:
     """Show which strategy the gate refused last, and why."""
-    order = read(str(plan))
-    chain = manifest_store.read_chain(open_store(), order.pipeline, HISTORY - 1, LAST)
+    loaded_plan = read(str(plan))
+    chain = manifest_store.read_chain(open_store(), loaded_plan.pipeline, HISTORY - 1, LAST)
     for index in sorted(chain, reverse=True):
         for name, judged in chain[index].judged.items():
             if judged.verdict == "reject":
@@ -192,8 +192,10 @@ def _show_blocked_night(plan: Path, name: str) -> None:
     try:
         nightly(str(plan), name)
     except RuntimeError as stopped:
-        order = read(str(plan))
-        manifest = manifest_store.current_manifest(open_store(), order.pipeline, parse(order.periods, name).index)
+        loaded_plan = read(str(plan))
+        manifest = manifest_store.current_manifest(
+            open_store(), loaded_plan.pipeline, parse(loaded_plan.periods, name).index
+        )
         if manifest is None or manifest.outcome != "blocked":
             raise
         _print_lines([str(stopped)])

@@ -21,7 +21,7 @@ from nightloop.tasks.objects.lease import lease_key, lease_words
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.generated_file import is_generated, write_generated
 from nightloop.tasks.plan.plan import Columns, Plan
-from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record.entries import entries_by_hand
 from nightloop.tasks.record.manifest_store import manifest_key
 from nightloop.tasks.record.promotion_log import read_log
@@ -35,33 +35,16 @@ BAD = HISTORY + 6  # the day whose first delivery is corrupt
 MENDED = BAD + 3  # the night before which the good delivery arrives
 PERIODS, PRETRAINED, LEAST = 20, 6, 50  # of a user's own file: periods, those pre-trained on, fewest rows in each
 
-RANKING: dict[str, Any] = {
-    "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
-    "model": {"use": "MF", "options": {"width": 32, "biases": True}},
-    "strategies": {
-        "no-update": {"use": "NoUpdate"},
-        "fine-tune": {"use": "FineTune"},
-        "full-retrain": {"use": "FullRetrain", "options": {"window": 7}},
-        "averaged": {"use": "AverageWeights", "options": {"learner": {"use": "FineTune"}}},
-        "popularity": {"use": "Popularity"},
-    },
-}
-ONCE = {"epochs": 1, "batch_size": 256, "lr": 0.02}  # click models overfit their embeddings in a second epoch
-FINE_TUNE = {"use": "FineTune", "options": {"training": ONCE}}
-CLICKS: dict[str, Any] = {
-    "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
-    "model": {"use": "DeepFM", "options": {"hidden": [64, 32]}},
-    "strategies": {
-        "no-update": {"use": "NoUpdate"},
-        "fine-tune": FINE_TUNE,
-        "full-retrain": {"use": "FullRetrain", "options": {"window": 7, "begin": "scratch", "training": ONCE}},
-        "averaged": {"use": "AverageWeights", "options": {"learner": FINE_TUNE}},
-    },
-}
 COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin"  # reasons that a demo itself gives
 HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
 HEADLINE = f"{HEAD}: a plan to begin your own from."
 OWN = "own"  # the pipeline of a user's own file
+
+
+def trained_parts(name: str) -> dict[str, Any]:
+    """The part of a demo's plan that says what is trained: `infra/demo/<name>.yaml`."""
+    parts: dict[str, Any] = yaml.safe_load((PACKAGE / "demo" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return parts
 
 
 def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
@@ -78,7 +61,7 @@ def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
         },
         "pretrain_periods": HISTORY,
         "expectations": {"rules": {"price": {"least": 0, "most": 10_000}}},
-        **RANKING,
+        **trained_parts("ranking"),
     }  # fmt: skip
 
 
@@ -99,7 +82,7 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         "columns": columns.model_dump(mode="json"),
         "periods": {"rows": 1},
         "pretrain_periods": PRETRAINED,
-        **(CLICKS if columns.label else RANKING),
+        **trained_parts("clicks" if columns.label else "ranking"),
     }
     plan["periods"] = {"rows": _rows(Plan.model_validate(plan)) // PERIODS}
     return plan
@@ -124,20 +107,24 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
             "the demo writes only to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
         )
     record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
-    exists = plan.exists() or record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
+    served, directories = home / "served" / pipeline, [record, lake / pipeline]
+    if pipeline != OWN:  # a user's file lies where its user put it
+        directories.append(home / "deliveries" / pipeline)
+    exists = plan.exists() or any(lake.glob(f"{pipeline}.sqlite*")) or any(map(_has_files, directories))
     if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
         raise PlanError(
-            f"{home} holds a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
+            f"{home} holds files, a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
-    _refuse_in_use(pipeline, plan, home / "served" / pipeline)
-    deliveries = (
-        () if pipeline == OWN else (home / "deliveries" / pipeline,)
-    )  # a user's file lies where its user put it
-    for directory in (record, lake / pipeline, home / "served" / pipeline, *deliveries):
+    _refuse_in_use(pipeline, plan, served)
+    for directory in (*directories, served):
         shutil.rmtree(directory, ignore_errors=True)
     reports = (home / "reports" / f"{pipeline}{name}" for name in (".html", "-tuning.html", "-tuning.json"))
     for file in (*lake.glob(f"{pipeline}.sqlite*"), *reports, plan):
         file.unlink(missing_ok=True)
+
+
+def _has_files(directory: Path) -> bool:
+    return any(file.is_file() or file.is_symlink() for file in directory.rglob("*"))
 
 
 def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:

@@ -3,6 +3,7 @@
 -- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8, 12 and 14 digits that are a date,
 -- 20260131 or 20260131235959, for one; the seconds of the last may have a fraction. Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- A number that was shortened to six digits or fewer, 1.76726E+12, is none: it is minutes or hours away from what it was.
+-- So is a float of 32 bits, unless it is a whole number that such floats tell from all others. DuckDB takes 17672_61600 for a number.
 -- Decimals are exact but slow to read, above all those of more than 18 digits, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
@@ -15,6 +16,9 @@ CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
             )::TIMESTAMPTZ)
         WHEN typeof(value) = 'VARCHAR' AND (contains(CAST(value AS VARCHAR), ':') OR strpos(CAST(value AS VARCHAR), '-') > 1)
             THEN spelt(trim(CAST(value AS VARCHAR)))
+        WHEN typeof(value) = 'VARCHAR' AND contains(CAST(value AS VARCHAR), '_') THEN NULL
+        WHEN typeof(value) = 'FLOAT' AND NOT (abs(TRY_CAST(value AS DOUBLE)) < 16777216 AND TRY_CAST(value AS DOUBLE) = floor(TRY_CAST(value AS DOUBLE)))
+            THEN NULL
         WHEN typeof(value) = 'VARCHAR' AND contains(CAST(value AS VARCHAR), '+')
                 AND regexp_matches(trim(CAST(value AS VARCHAR)), '^[0-9]([.][0-9]{1,5})?[eE][+][0-9]+$')
             THEN NULL

@@ -1,5 +1,6 @@
 -- One row per line of JSON-lines files that is not blank: the values wanted, as text in a list, or the line where it is no object,
--- has too many bytes, a key that is wanted twice or in another case alone, or an id whose digits a double would not hold.
+-- has too many bytes, a key that is wanted twice or in another case alone, an id whose digits a double would not hold, or an id or
+-- a time that was shortened.
 -- $files VARCHAR[]: paths
 -- $pointers VARCHAR[]: JSON pointers (RFC 6901) to the values wanted
 -- $time VARCHAR: JSON pointer to the time
@@ -7,6 +8,7 @@
 -- $single VARCHAR[]: pointers to values that may be no list and no object
 -- $names VARCHAR[]: the keys wanted, but for those that the files have beside one of another case
 -- $ids VARCHAR[]: pointers to ids
+-- $shortened VARCHAR[]: regular expressions for ids and times that were shortened, with their keys
 -- $timed BOOLEAN: whether the time in µs is asked for
 -- $most BIGINT: how many bytes the values of a row may have
 WITH lines AS (
@@ -36,6 +38,8 @@ judged AS (
         WHEN point AND len(list_filter(json_extract_string(json, $ids), lambda id: regexp_matches(id, '^-?[0-9]+[.][0-9]*[1-9]$')
                 AND NOT regexp_matches(line, regexp_escape(id) || '0*[^0-9.eE]'))) > 0
             THEN 'an id has more digits than are kept of a number of JSON, write it as text: '
+        WHEN (contains(line, 'e+') OR contains(line, 'E+')) AND len(list_filter($shortened::VARCHAR[], lambda short: regexp_matches(line, short))) > 0
+            THEN 'an id or a time is a number without all its digits, write it with them: '
     END AS why
     FROM typed
 )

@@ -15,6 +15,8 @@ from nightloop.tasks.bakeoff.history import ReplayedPeriod
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.bakeoff.worker import Job
 from nightloop.tasks.plan.plan import Plan, canonical_json
+from nightloop.tasks.plugins.assembly import assemble
+from nightloop.tasks.retraining.strategy import reads_ranking
 
 FORMAT = 1  # of a cell's stored result
 
@@ -51,6 +53,9 @@ def cell_job(table: JobTable, entrant: Entrant, seed: int, stop: StopRule | None
         "ranking": plan.ranking.model_dump(mode="json", exclude={"k"}) if table.kinds else None,
         "popular_negatives": table.popular_negatives if "popular" in table.kinds else None,
     }
+    parts = assemble(plan)
+    if reads_ranking(parts.strategies[entrant.label], parts.model):
+        inputs["judged"] = {"ranking": plan.ranking.model_dump(mode="json"), "metric": plan.leading_metric}
     if stop is not None and stop.limits:
         inputs["stop"] = stop.model_dump(mode="json")
     return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs).model_copy(update={"stop": stop})

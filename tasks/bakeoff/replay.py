@@ -25,7 +25,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, to_byt
 from nightloop.tasks.modules.model import Factored, Model
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.retraining.advance import fold, start_chain
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, lookback_of
 
 log = logging.getLogger(__name__)
 Found = dict[str, Tensor]
@@ -63,7 +63,7 @@ def _run(
     at: list[int],
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
-    logs = logs_at_close(inputs.whole, inputs.root, strategy.lookback)
+    logs = logs_at_close(inputs.whole, inputs.root, lookback_of(strategy, model))
     checkpoint, notes["start_seconds"] = _measure_seconds(lambda: start_chain(model, strategy, weights, logs))
     seconds = cast(dict[int, float], notes["seconds"])
     for period in inputs.periods:
@@ -74,7 +74,7 @@ def _run(
         if _is_hopeless(model, inputs, period, rows):
             notes["stopped_at"] = period
             break
-        logs = logs_at_close(inputs.whole, period, strategy.lookback)
+        logs = logs_at_close(inputs.whole, period, lookback_of(strategy, model))
         before, part = checkpoint, logs
         checkpoint, seconds[period] = _measure_seconds(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
     notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))

@@ -46,7 +46,7 @@ def read_all_logs(folder: Path, plan: Plan) -> Logs:
         numeric=tensors["numeric"], label=tensors["label"], time=tensors["time"], sizes=tuple(len(b) for b in born),
         born=born, seed=plan.seed, served=tensors["served"], history=tensors["history"], values=tensors["values"],
         several=plan.columns.multi_value_fields,
-        others=plan.columns.others,
+        others=plan.columns.others, ranking=plan.ranking, metric=plan.leading_metric,
     )  # fmt: skip
 
 

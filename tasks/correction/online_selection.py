@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from nightloop.tasks.correction.corrector import State, forget
 
+Setting = TypeVar("Setting")
 TRIED = 512  # most rows of a delivery on which settings are evaluated: more cost time and do not change the choice
 LEAST = 1e-6  # smallest probability in a loss
 SUMS = ("trials.gain", "trials.square", "trials.rows")
@@ -40,10 +44,10 @@ def add_evidence(state: State, before: Tensor, after: Tensor, label: Tensor, hal
     state["trials.best"].fill_(_best(state, caution))
 
 
-def best_setting(state: State) -> int | None:
-    """The setting to use; None: no setting is surely a gain."""
+def best_setting(state: State, settings: Sequence[Setting], none: Setting) -> Setting:
+    """The setting to use: the only one, or the best; `none` if no setting is surely a gain."""
     best = int(state["trials.best"])
-    return None if best < 0 else best
+    return settings[0] if len(settings) == 1 else none if best < 0 else settings[best]
 
 
 def _best(state: State, caution: float) -> int:

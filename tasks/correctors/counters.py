@@ -108,10 +108,7 @@ class Counters:
 
     def serving(self, state: State) -> float:
         """The strength in use; 0 if none has been shown to help."""
-        if len(self.strengths) == 1:
-            return self.strengths[0]
-        best = best_setting(state)
-        return 0.0 if best is None else self.strengths[best]
+        return best_setting(state, self.strengths, 0.0)
 
     def _shift(self, state: State, counted: Tensor) -> Tensor:
         """d [n] of counts [n, 3]."""

@@ -124,7 +124,4 @@ class ReLoop2:
 
     def serving(self, state: State) -> tuple[float, float]:
         """The lambda and gamma in use; lambda is 0 if no pair has been shown to help."""
-        if len(self.pairs) == 1:
-            return self.pairs[0]
-        best = best_setting(state)
-        return (0.0, 1.0) if best is None else self.pairs[best]
+        return best_setting(state, self.pairs, (0.0, 1.0))

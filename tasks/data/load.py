@@ -63,6 +63,8 @@ def read_logs(
         time=columns["time"],
         values=columns["values"] if plan.columns.multi_value else NO_ITEMS,
         served=columns["served"] if plan.columns.logged_probability else NONE,
+        ranking=plan.ranking,
+        metric=plan.leading_metric,
     )
     if not plan.columns.history_length:
         return logs

@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nightloop.tasks.plan.plan import Ranking
+
 COLUMNS = ("periods", "rows", "numeric", "label", "time", "served", "history", "values")  # of `Logs`: one entry a row
 NONE = torch.tensor(float("nan"))  # no prediction was logged for any row
 NO_ITEMS = torch.zeros(0, 0, dtype=torch.int64)  # no histories are kept
+PLAIN = Ranking()  # the defaults of a plan
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Logs:
     several: tuple[int, ...] = ()  # [V] number of the field of each column of `values`; in `rows` is its first value
     others: tuple[int, ...] = ()  # [F] row that the field's rare values share, -1: none; empty: no field has one
     latest: Tensor = NO_ITEMS  # [sizes[0], L] int64: items each user took last when `period` closed, in the same way
+    ranking: Ranking = PLAIN  # how the plan ranks rows
+    metric: str = "ndcg@20"  # by which the plan's gate decides
 
     def __post_init__(self) -> None:
         if self.served is NONE:

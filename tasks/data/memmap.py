@@ -23,12 +23,10 @@ def allocate_columns(rows: int, kinds: Kinds, most: int, folder: Path) -> dict[s
     """
     shapes = {name: ((rows, *shape), kind) for name, (shape, kind) in kinds.items()}
     large = sum(prod(shape) * kind.itemsize for shape, kind in shapes.values()) > most
-    make = _on_disk if large else _in_memory
-    return {name: make(shape, kind, folder) for name, (shape, kind) in shapes.items()}
-
-
-def _in_memory(shape: tuple[int, ...], kind: torch.dtype, folder: Path) -> Tensor:
-    return torch.empty(shape, dtype=kind)
+    return {
+        name: _on_disk(shape, kind, folder) if large else torch.empty(shape, dtype=kind)
+        for name, (shape, kind) in shapes.items()
+    }
 
 
 def _on_disk(shape: tuple[int, ...], kind: torch.dtype, folder: Path) -> Tensor:

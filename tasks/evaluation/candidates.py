@@ -46,8 +46,8 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     """The candidates of every row of a period, drawn uniformly.
 
     Each row gets `ranking.negatives` distinct items, of those seen so far that its user has not taken up to and
-    including the row; all of them, if there are fewer. The draw is that of `logs.generator`, the same for every
-    strategy.
+    including the row (with `ranking.repeats`: all but the row's own); all of them, if there are fewer. The draw is that
+    of `logs.generator`, the same for every strategy.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     taken : Tensor
         [m, 2] user and item rows of earlier interactions.
     ranking : Ranking
-        The plan's: `negatives`, and `catalogue` to rank against all those items as well.
+        The plan's: `negatives`, `repeats`, and `catalogue` to rank against all those items as well.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def _sample_blocks(
     logs: Logs, taken: Tensor, ranking: Ranking, make_sampler: Callable[[int], UniformSampler | PopularitySampler]
 ) -> Candidates:
     """Candidates for blocks of rows, from the sampler that `make_sampler` makes for the number of items seen."""
-    takers, limits = item_users(logs, taken), items_seen(logs)
+    takers, limits = item_users(logs, taken, ranking.repeats), items_seen(logs)
     sampler = make_sampler(int(limits[-1]) if len(logs) else 0)
     size = min(max(len(logs) // POOLS, 8), BLOCK)
     blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]

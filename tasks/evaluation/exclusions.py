@@ -19,6 +19,7 @@ class ItemUsers:
     user: Tensor  # [m] int32: half the bytes to read
     when: Tensor  # [m] int64: the row of the logs that took it; -1: before the logs began
     users: int  # every user is below it
+    repeats: bool = False  # whether a user takes an item again: then only the row's own item is excluded
 
     def of(self, pool: Tensor, users: Tensor) -> tuple[Tensor, Tensor]:
         """Interactions of any of `users` with the pool's items: (position in the pool, entry), each [found]."""
@@ -33,17 +34,18 @@ class ItemUsers:
         return torch.searchsorted(ends, hits, right=True), entry[hits]
 
 
-def item_users(logs: Logs, taken: Tensor) -> ItemUsers:
-    """Interactions of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
+def item_users(logs: Logs, taken: Tensor, repeats: bool = False) -> ItemUsers:
+    """Interactions of before (`taken` [m, 2] user and item rows) and of the logs themselves; the latter if `repeats`."""
     items = logs.sizes[1]
     if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
         raise DataError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
+    taken = taken[:0] if repeats else taken
     user = torch.cat([taken[:, 0].long(), logs.rows[:, 0]])
     item = torch.cat([taken[:, 1].long(), logs.rows[:, 1]])
     when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
     order = torch.argsort(item)
     start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
-    return ItemUsers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
+    return ItemUsers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0, repeats)
 
 
 def items_seen(logs: Logs) -> Tensor:
@@ -62,7 +64,8 @@ def excluded_pairs(takers: ItemUsers, pool: Tensor, users: Tensor, limits: Tenso
     """Which items of the pool a row is not ranked against: (row in the block, position in the pool), each [found].
 
     `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
-    Pairs come in order, once each: items not yet seen, and items that the user has taken up to and including that row.
+    Pairs come in order, once each: items not yet seen, and items that the user has taken up to and including that row;
+    if users take items again, the row's own item alone.
     """
     position, entry = takers.of(pool, users)
     distinct_users, slot = torch.unique(users, return_inverse=True)
@@ -73,7 +76,7 @@ def excluded_pairs(takers: ItemUsers, pool: Tensor, users: Tensor, limits: Tenso
     pair = torch.repeat_interleave(count[at])
     offset = torch.arange(len(pair)) - (count[at].cumsum(0) - count[at])[pair]
     row = rows_of[begin[at][pair] + offset]
-    taken = when[pair] <= row + first
+    taken = when[pair] == row + first if takers.repeats else when[pair] <= row + first
     not_yet = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
     late_row, late = (pool[not_yet] >= limits[:, None]).nonzero(as_tuple=True)
     key = torch.cat([row[taken] * len(pool) + position[pair][taken], late_row * len(pool) + not_yet[late]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,8 +31,9 @@ class Difference:
         Number of rows.
     error : float
         Standard error: over users, pools of candidates and nights.
-    freedom : float
-        Degrees of freedom of the error: the nights less one; infinite with one night, which shows no night effect.
+    freedom : int or None
+        Degrees of freedom of the error: the nights less one. None with one night, which shows no night effect; then the
+        interval is that of the normal distribution.
     """
 
     mean: float
@@ -42,7 +42,7 @@ class Difference:
     users: int
     rows: int
     error: float
-    freedom: float
+    freedom: int | None
 
     @property
     def sure(self) -> bool:
@@ -53,7 +53,7 @@ class Difference:
         """The same with the interval that misses with probability `level`."""
         from scipy.special import ndtri, stdtrit  # only here: the import takes half a second
 
-        t = float(stdtrit(self.freedom, 1 - level / 2) if isfinite(self.freedom) else ndtri(1 - level / 2))
+        t = float(stdtrit(self.freedom, 1 - level / 2) if self.freedom else ndtri(1 - level / 2))
         return replace(self, low=self.mean - t * self.error, high=self.mean + t * self.error)
 
     @property
@@ -64,7 +64,7 @@ class Difference:
         if not self.error:
             return 1.0 if not self.mean else 0.0
         t = -abs(self.mean) / self.error
-        return 2 * float(stdtr(self.freedom, t) if isfinite(self.freedom) else ndtr(t))
+        return 2 * float(stdtr(self.freedom, t) if self.freedom else ndtr(t))
 
     @property
     def flipped(self) -> Difference:
@@ -144,7 +144,7 @@ def difference(
     by_night, count = cluster_error(influence, distinct)
     both, _ = cluster_error(influence, np.unique(user, return_inverse=True)[1] * count + distinct)
     error = float(np.sqrt(by_user**2 + max(by_night**2 - both**2, 0.0))) if count > 1 else by_user
-    found = Difference(mean, mean, mean, users, len(gain), error, float(count - 1) if count > 1 else inf)
+    found = Difference(mean, mean, mean, users, len(gain), error, count - 1 or None)
     return found.at_level(LEVEL)
 
 
@@ -172,9 +172,8 @@ def holm(gaps: Sequence[Difference | None]) -> list[Difference | None]:
     --------
     Two are sure alone; together only the first is.
 
-    >>> from math import inf
     >>> from nightloop.tasks.evaluation.paired_difference import Difference, holm
-    >>> gaps = [Difference(m, m, m, 99, 99, error=1.0, freedom=inf).at_level(0.05) for m in (3.0, 2.1, 0.5)]
+    >>> gaps = [Difference(m, m, m, 99, 99, error=1.0, freedom=None).at_level(0.05) for m in (3.0, 2.1, 0.5)]
     >>> [gap.sure for gap in gaps], [gap.sure for gap in holm(gaps)]
     ([True, True, False], [True, False, False])
     """

@@ -11,6 +11,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import with_zero_rows, zero_row
+from nightloop.tasks.modules.pair_scores import UNKNOWN, PairScores, pair_scores_of
 from nightloop.tasks.plan.errors import DataError
 
 Factors = Callable[[Weights], tuple[Tensor, Tensor]]  # weights -> users [U, d], items [I, d]
@@ -52,14 +53,14 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
         raise DataError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
-    return _dots(torch.cat([users, mean_user(users)]), zero_row(items))
+    return dot_products(torch.cat([users, mean_user(users)]), zero_row(items))
 
 
 def from_weights(factors: Factors, weights: Weights) -> Ranker:
     """The ranker of a model. It ranks as the predictor does.
 
-    A user beyond the table is the mean user, so that an unknown user is shown what is popular; an item beyond the table
-    is a row of zeros.
+    A user beyond the table is the mean user, so that an unknown user is shown what is popular, or the weights' own row
+    of an unknown user if they have one; an item beyond the table is a row of zeros. Pair scores of the weights are added.
 
     Parameters
     ----------
@@ -87,12 +88,23 @@ def from_weights(factors: Factors, weights: Weights) -> Ranker:
     >>> from_weights(MF(width=2).factors, weights)(torch.tensor([0, 9]), torch.tensor([0, 1])).tolist()
     [[2.0, 0.0], [1.0, 2.0]]
     """
-    users, items = factors(with_zero_rows(weights))
-    return _dots(torch.cat([users[:-1], mean_user(users[:-1])]), items)
+    users, items, pairs = ranking_parts(factors, weights)
+    return dot_products(users, items, pairs)
+
+
+def ranking_parts(factors: Factors, weights: Weights) -> tuple[Tensor, Tensor, PairScores | None]:
+    """What weights rank by: users [U + 1, d], items [I + 1, d], and what is added to single pairs.
+
+    The last rows are those of an unknown user and of an unknown item.
+    """
+    padded = with_zero_rows(weights)
+    users, items = factors(padded)
+    unknown = factors({**padded, "table.user": weights[UNKNOWN]})[0] if UNKNOWN in weights else mean_user(users[:-1])
+    return torch.cat([users[:-1], unknown]), items, pair_scores_of(weights)
 
 
 def mean_user_ranker(factors: Factors, weights: Weights) -> Ranker:
-    """As `from_weights`, with every user taken for the mean user: what a model is without personalisation.
+    """As `from_weights`, with every user taken for an unknown one: what a model is without personalisation.
 
     Parameters
     ----------
@@ -113,8 +125,8 @@ def mean_user_ranker(factors: Factors, weights: Weights) -> Ranker:
     >>> mean_user_ranker(MF(width=2).factors, weights)(torch.tensor([0, 1]), torch.tensor([0, 1])).tolist()
     [[1.0, 2.0], [1.0, 2.0]]
     """
-    users, items = factors(with_zero_rows(weights))
-    return _dots(mean_user(users[:-1]), items)
+    users, items, _ = ranking_parts(factors, weights)
+    return dot_products(users[-1:], items)
 
 
 def mean_user(users: Tensor) -> Tensor:
@@ -122,8 +134,8 @@ def mean_user(users: Tensor) -> Tensor:
     return users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])
 
 
-def _dots(users: Tensor, items: Tensor) -> Ranker:
-    """Dot products in float64, rounded to float32; ids beyond the last row score as the last row."""
+def dot_products(users: Tensor, items: Tensor, pairs: PairScores | None = None) -> Ranker:
+    """Dot products in float64, rounded to float32, and pair scores; ids beyond the last row score as the last row."""
     for name, table in (("user", users), ("item", items)):
         if not bool(torch.isfinite(table).all()):
             raise DataError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
@@ -131,7 +143,8 @@ def _dots(users: Tensor, items: Tensor) -> Ranker:
 
     def scores(user_ids: Tensor, item_ids: Tensor) -> Tensor:
         rows = left.index_select(0, user_ids.clamp(max=len(left) - 1))
-        return (rows @ right.index_select(0, item_ids.clamp(max=len(right) - 1)).T).float()
+        dots = (rows @ right.index_select(0, item_ids.clamp(max=len(right) - 1)).T).float()
+        return dots if pairs is None else dots + pairs.at(user_ids, item_ids)
 
     return scores
 

@@ -10,23 +10,25 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from tempfile import NamedTemporaryFile
 
 from nightloop.tasks.formats.decompress import Opened, text_lines
+from nightloop.tasks.formats.escapes import ESCAPE, UNCLEAR, ends_with_escape, is_unclear, split_escaped
 from nightloop.tasks.formats.stray_quotes import are_rows
 from nightloop.tasks.lake.warehouse import Warehouse
 
 HEAD = 100_000  # lines, if only the first rows are wanted
 FURTHEST = 100  # lines after which a quote that is still open was never meant to be closed
+ONE = "\x1f"  # stands for a delimiter of several characters, which the csv module does not know
 LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
 
 @dataclass(frozen=True)
 class CsvForm:
     """How the fields of a file are written, and how many a line has. `skip`: lines before the first row; `time`: the field
-    that holds the time."""
+    that holds the time; `wanted`: those that are wanted."""
 
     width: int
     delimiter: str
@@ -36,6 +38,7 @@ class CsvForm:
     encoding: str
     skip: int
     time: int
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,14 @@ def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] 
             return
         if number <= form.skip or not line.strip() or (form.comment and line.startswith(form.comment)):
             continue
-        text, taken, open_ = line, 0, _has_open_quote(line, form)
+        text, taken, open_ = line, 0, _goes_on(line, form)
         while open_ and taken < FURTHEST:
             if taken == len(ahead):
                 if not (more := next(lines, None)):
                     break
                 ahead.append(more)
             text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
-            open_ = form.quote not in ahead[taken - 1][1] or _has_open_quote(text, form)
+            open_ = form.quote not in ahead[taken - 1][1] or _goes_on(text, form)
         row = _parse_row(text, form)
         if taken and not isinstance(row, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
             row = (
@@ -99,8 +102,10 @@ def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] 
         yield RefusedLine(number, row, _escape_bytes(text)) if isinstance(row, str) else row
 
 
-def _has_open_quote(text: str, form: CsvForm) -> bool:
-    """Whether a quote is opened in the text and not closed."""
+def _goes_on(text: str, form: CsvForm) -> bool:
+    """Whether the next line belongs to the row: a quote is opened in the text and not closed, or its line end is escaped."""
+    if form.escape == ESCAPE and not form.quote:
+        return ends_with_escape(text)
     if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
         return False
     try:
@@ -114,11 +119,22 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         return encoding_error(form.encoding)
-    if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
+    if (
+        form.escape == ESCAPE
+        and ESCAPE in text
+        and form.quote
+        and is_unclear(text, form.delimiter, form.quote, form.wanted)
+    ):
+        return UNCLEAR
+    if form.escape == ESCAPE and not form.quote:
+        fields = split_escaped(text, form.delimiter)
+    elif not form.quote or form.quote not in text:
         fields = text.split(form.delimiter)
+    elif len(form.delimiter) > 1:
+        fields = _split_by_several(text, form)
     else:
         try:
-            fields = next(_reader(_with_nulls(text, form), form))
+            fields = _split_quoted(_with_nulls(text, form), form)
         except csv.Error as error:
             if "unexpected end" in str(error):
                 return "a quote is opened and never closed"
@@ -126,6 +142,29 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     if len(fields) == form.width + 1 and not fields[-1]:
         fields.pop()  # a delimiter at the end of the line
     return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
+
+
+def _split_quoted(text: str, form: CsvForm) -> list[str]:
+    """The fields of a row with quotes. Blanks around a quoted field are no part of it. Raises csv.Error if the quotes are out of order."""
+    try:
+        return next(_reader(text, form))
+    except csv.Error:
+        quote = re.escape(form.quote)
+        without_blanks = re.sub(rf"{quote} +(?={re.escape(form.delimiter)}|$)", form.quote, text)
+        if without_blanks == text:
+            raise
+        return next(_reader(without_blanks, form))
+
+
+def _split_by_several(text: str, form: CsvForm) -> list[str]:
+    """The fields of a row between delimiters of several characters; quotes that are out of order have no meaning."""
+    if ONE in text:
+        return text.split(form.delimiter)
+    try:
+        row = next(_reader(text.replace(form.delimiter, ONE), replace(form, delimiter=ONE)))
+    except csv.Error:
+        return text.split(form.delimiter)
+    return [field.replace(ONE, form.delimiter) for field in row]
 
 
 def _with_nulls(text: str, form: CsvForm) -> str:
@@ -145,5 +184,5 @@ def _reader(text: str, form: CsvForm) -> Iterator[list[str]]:
     doubled = form.escape in ("", form.quote)
     return csv.reader(
         [line + "\n" for line in text.split("\n")], delimiter=form.delimiter, quotechar=form.quote, strict=True,
-        doublequote=doubled, escapechar=None if doubled else form.escape,
+        doublequote=doubled, escapechar=None if doubled else form.escape, skipinitialspace=True,
     )  # fmt: skip

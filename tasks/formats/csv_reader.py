@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
+from nightloop.tasks.formats.escapes import ESCAPE, has_escape
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import has_null_mark, has_stray_quote
+from nightloop.tasks.formats.stray_quotes import DIGITS, has_stray_quote
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
@@ -88,7 +89,7 @@ def read_delimited(
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
     everything has to be read again.
     """
-    layouts = {file: _read_layout(warehouse, file, dialect) for file in files}
+    layouts = {file: _read_layout(warehouse, file, dialect, columns.time) for file in files}
     for file, layout in layouts.items():
         check_columns(file, list(layout.names), wanted, may_lack)
         check_time(file, layout.names, columns)
@@ -106,11 +107,11 @@ def read_delimited(
 
 
 def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
-    r"""Whether a file is read line by line. DuckDB sees comments inside lines, misreads some line ends, and reads an escaped \N as N."""
+    r"""Whether a file is read line by line. DuckDB sees comments inside lines, misreads some line ends, and reads \N as N and \n as n."""
     before = layout.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or layout.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
-    if dialect.escape == "\\" and has_null_mark(head_pieces(warehouse, file)):
+    if dialect.escape == ESCAPE and has_escape(head_pieces(warehouse, file), dialect.quote):
         return True
     return has_stray_quote(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
 
@@ -138,7 +139,7 @@ def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowR
     dialect = query.dialect
     form = CsvForm(
         len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
-        layout.names.index(query.columns.time),
+        layout.names.index(query.columns.time), tuple(n for n, name in enumerate(layout.names) if name in query.wanted),
     )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
@@ -210,8 +211,8 @@ def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]
     return list(_read_layout(warehouse, file, dialect).names)
 
 
-def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
-    """What the first lines of a file say."""
+def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect, time: str = "") -> FileLayout:
+    """What the first lines of a file say. `time`: the column that holds the time."""
     encoding = dialect.encoding or encoding_of(warehouse, file)
     lines = first_lines(warehouse, file, encoding)
     rows = [
@@ -241,7 +242,28 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayou
         raise DataError(
             f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
-    return FileLayout(delimiter, encoding, tuple(names), skip)
+    layout = FileLayout(delimiter, encoding, tuple(names), skip)
+    _refuse_nameless_column(file, layout, [split_fields(lines[n], delimiter, dialect.quote) for n in rows[1:]], time)
+    return layout
+
+
+def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequence[str]], time: str) -> None:
+    """Raise DataError if the rows begin with a column that has no name, such as the index of pandas or the row names of R.
+
+    Else a field more than there are names is a delimiter at the end of the line.
+    """
+    width = len(layout.names)
+    longer = [row for row in rows if len(row) == width + 1]
+    if not longer or len(longer) < len(rows):  # a quoted field that has lines makes rows of any length
+        return
+    number, place = longer[0][0], layout.names.index(time) + 1 if time in layout.names else width
+    counts = number.isdecimal() and [row[0] for row in longer] == [str(int(number) + n) for n in range(len(longer))]
+    if any(row[-1].strip() for row in longer) or (counts and sum(map(str.isdigit, longer[0][place])) >= DIGITS):
+        raise DataError(
+            f"{file}: its rows have {width + 1} fields, and its first line {width} names, so that values would be read in the wrong "
+            f"columns. A row begins {layout.delimiter.join(longer[0])[:60]!r}. Give every column a name: in pandas to_csv(index=False), "
+            "in R row.names=FALSE; or set the source's options `names` and `header: true`"
+        )
 
 
 def _refuse_moved_names(file: str, given: Sequence[str], line: Sequence[str]) -> None:
@@ -260,7 +282,10 @@ def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
     """The fields of one line."""
     if len(delimiter) > 1 or not quote:
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
+    except csv.Error:  # a field of more than 131,072 characters
+        return line.split(delimiter)
 
 
 def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:

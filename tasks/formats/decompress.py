@@ -6,6 +6,7 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ MAGIC = {
     b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
     b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
 }  # fmt: skip
+TAR = slice(257, 262)  # where an archive of tar has its mark, after the name of its first file
 PACKED_MARKS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 PAGE = "as a download that failed leaves it: deliver the file itself"
 NO_LOGS = {
@@ -48,7 +50,7 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
     small .gz file.
     """
     with opened(file) as stream:
-        head_bytes = stream.read(64)
+        head_bytes = stream.read(512)
     text = head_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     for mark, kind in NO_LOGS.items():
         if text.startswith(mark):
@@ -63,6 +65,14 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
+    start = next(unpacked_pieces(file, opened), b"") if file.endswith((".gz", ".zst")) else head_bytes
+    inside = (
+        "a tar archive"
+        if start[TAR] == b"ustar"
+        else next((kind for mark, (kind, _) in MAGIC.items() if start.startswith(mark)), "")
+    )
+    if inside:
+        raise DataError(f"{file} holds {inside}, and not text: {UNPACK}")
     size = LONGEST + 1 if "://" in file else Path(file).stat().st_size
     if (head and (size > SMALL or not file.endswith(".gz"))) or (
         size <= LONGEST and not file.endswith((".gz", ".zst"))
@@ -97,9 +107,11 @@ def _padding_error(file: str, rest: bytes, stream: BinaryIO) -> str:
 
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
     """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
-    unpacked = _read_gzip if file.endswith(".gz") else _read_zstd if file.endswith(".zst") else _read_plain
     with opened(file) as stream:
-        yield from unpacked(file, stream)
+        if file.endswith((".gz", ".zst")):
+            yield from (_read_gzip if file.endswith(".gz") else _read_zstd)(file, stream)
+        else:
+            yield from iter(partial(stream.read, PIECE), b"")
 
 
 def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator[str]:
@@ -130,11 +142,6 @@ def _decode(file: str, encoding: str, opened: Opened) -> Iterator[str]:
         raise DataError(
             f"{file} is not complete text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
         ) from error
-
-
-def _read_plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
-    while piece := stream.read(PIECE):
-        yield piece
 
 
 def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -21,6 +23,8 @@ from nightloop.tasks.plan.plan import Columns
 
 HEAD = 1000  # objects that are looked at first
 ALL = 2**62
+# Numbers that C's %g and Lua's cjson shortened, 1.23457e+12: an id of so many digits has other ones, and a time is minutes off.
+SHORT_ID, SHORT_TIME = r"-?[0-9][.][0-9]*[1-9][0-9]*[eE][+]", r"[0-9](?:[.][0-9]{1,5})?[eE][+]"
 NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 
@@ -29,8 +33,8 @@ def read_json_lines(
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """The values `wanted` of every line as text, and if `timed` its time as `_micros`; a line that is not an object, that
-    holds a list or an object instead of a wanted value, that has a wanted key twice or in another case, or an id with more
-    digits than are kept of a number of JSON, as `_line`, all else null.
+    holds a list or an object instead of a wanted value, that has a wanted key twice or in another case, an id with more
+    digits than are kept of a number of JSON, or an id or a time with fewer than it has, as `_line`, all else null.
 
     Raises DataError with the file's name if it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
@@ -62,6 +66,7 @@ def read_json_lines(
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
         "names": [name for name in wanted if name not in beside],
         "ids": [pointers[name] for name in (columns.user, columns.item) if name in pointers],
+        "shortened": [_key_with(columns.time, SHORT_TIME), *(_key_with(name, SHORT_ID) for name in (columns.user, columns.item))],
         "most": WIDEST,
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
@@ -74,6 +79,11 @@ def read_json_lines(
                 yield rejected_rows(lines, wanted)
             else:
                 yield _split_values(batch, wanted, constant)
+
+
+def _key_with(name: str, value: str) -> str:
+    """A regular expression for a key of this name with such a value."""
+    return rf"{re.escape(json.dumps(name, ensure_ascii=False))}\s*:\s*{value}"
 
 
 def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.formats.select_files import midnight_of
 from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.plan.bounds import is_whole
 from nightloop.tasks.plan.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -38,9 +39,9 @@ class Positions:
             midnight_of(self.first_day)
         except (TypeError, ValueError):
             wrong.append(f"first_day is {self.first_day!r:.60}, must be a date such as 2000-01-01")
-        if not _is_whole_number(self.rows_a_day, DAY):
+        if not is_whole(self.rows_a_day, DAY):
             wrong.append(f"rows_a_day is {self.rows_a_day!r:.60}, must be a whole number from 1 to {DAY:,}")
-        if not _is_whole_number(self.groups, 1 << 30):
+        if not is_whole(self.groups, 1 << 30):
             wrong.append(f"groups is {self.groups!r:.60}, must be a whole number from 1")
         if wrong:
             raise DataError("; ".join(wrong))
@@ -92,7 +93,3 @@ def _with(batch: pa.RecordBatch, numbers: Ints, micros: Ints, name: str, groups:
     }
     file_columns = {n: batch.column(n) for n in batch.schema.names if n not in (*MADE, "_micros")}
     return pa.RecordBatch.from_pydict({**file_columns, **made_columns, "_micros": times})
-
-
-def _is_whole_number(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most

@@ -1,4 +1,4 @@
-"""Selects the files that a path names, the columns that a plan needs, and the rows of a period."""
+"""Select files: find the files of a path, and keep the rows of a period."""
 
 from __future__ import annotations
 
@@ -20,32 +20,26 @@ from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError, StoreError
-from nightloop.tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
 TIMES = (
-    "Read are numbers (s, ms, us or ns since 1970; days with `time_unit: days`), ISO 8601, 20260131, 01/31/2026 9:05:58 AM, "
-    "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
+    "Read are numbers (s, ms, us or ns since 1970, not as floats of 32 bits; days with `time_unit: days`), ISO 8601, 20260131, "
+    "01/31/2026 9:05:58 AM, 31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
 )
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def plan_columns(columns: Columns) -> list[str]:
-    """The source's columns that a plan names, once each."""
-    maybe = [name for name in (columns.label, columns.logged_probability) if name]
-    named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
-    return list(dict.fromkeys(named))
-
-
 def require_path(source: str, path: object, example: str) -> None:
-    """Raise PlanError if a source's option `path` cannot be one. `example`: what it names, in words."""
+    """Raise PlanError if a source's option `path` is not a text of 1 to 4,096 characters. `example`: a path, in words."""
     if not isinstance(path, str) or not 0 < len(path) <= 4096:
         raise PlanError(f"{source} needs `path`, of at most 4,096 characters: {example}")
 
 
 def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
-    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError if there are none, and
-    DataError or StoreError if one may not be read."""
+    """The files that match a path. `period`: the name that replaces {period} in it.
+
+    Raises FileNotFoundError if no file matches, and DataError or StoreError if one may not be read.
+    """
     path = pattern.replace("{period}", period) if period else pattern
     scheme, sign, _ = path.partition("://")
     if sign and scheme != "s3":
@@ -114,7 +108,7 @@ def _refuse_folders(warehouse: Warehouse, path: str) -> None:
 
 
 def _find_broken_link(pattern: str) -> str:
-    """The first broken symbolic link on the path of a pattern or among its files; empty if there is none."""
+    """The first broken symbolic link among the folders and files of a pattern; empty if there is none."""
     parts = pattern.split("/")
     wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
     deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
@@ -126,7 +120,7 @@ def _find_broken_link(pattern: str) -> str:
 
 
 def _walk_below(start: str, rest: Sequence[str]) -> Iterator[str]:
-    """What lies at any depth under folders and may be a file that is looked for, or a folder; links are not gone into."""
+    """Folders and files below the folders `start` that may match the last part of `rest`. Links are not followed."""
     for folder_start in glob.iglob(start) if rest else ():
         for folder, folders, files in os.walk(folder_start):
             yield from (
@@ -135,9 +129,9 @@ def _walk_below(start: str, rest: Sequence[str]) -> Iterator[str]:
 
 
 def _is_hidden(file: str, pattern: str) -> bool:
-    """Whether a file, or a folder that wildcards found it in, begins with _ or . and the pattern does not ask for such.
+    """Whether the name of a file, or of a folder that matched a wildcard, begins with _ or . although the pattern has no such part.
 
-    So are named what writers leave beside their data: _SUCCESS, _temporary, .part-0.crc.
+    Programs that write data leave such files beside it: _SUCCESS, _temporary, .part-0.crc.
     """
     wild = WILD.search(pattern.replace("{period}", "*"))
     if wild is None:
@@ -148,7 +142,7 @@ def _is_hidden(file: str, pattern: str) -> bool:
 
 
 def in_path(file: str) -> dict[str, str | None]:
-    """What folders named key=value say of all rows of a file, as Hive lays them out."""
+    """The columns that the path of a file gives all its rows: those of folders named key=value, as Hive names them."""
     pairs = (part.partition("=") for part in file.split("/")[:-1])
     return {key: None if value == NO_VALUE else unquote(value) for key, sign, value in pairs if sign and key}
 
@@ -156,7 +150,10 @@ def in_path(file: str) -> dict[str, str | None]:
 def with_missing_columns(
     batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]
 ) -> pa.RecordBatch:
-    """The batch with the columns that the file lacks: what its path says of them, else null. `_line` stays if a row has one."""
+    """The batch with the columns that the file lacks: with the value of the file's path, otherwise null.
+
+    The column `_line` is dropped if no row has one.
+    """
     if LINE in batch.schema.names and batch.column(LINE).null_count == batch.num_rows:
         batch = batch.drop_columns([LINE])
     for name in wanted:
@@ -169,11 +166,11 @@ def with_missing_columns(
 def rows_in_period(
     batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "", remarks: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read belongs to
-    the period of the row before it.
+    """The rows whose time (`_micros`) is in the period; all rows if periods are equal counts.
 
-    Raises DataError if no row has a time that can be read. `time`: the column that holds it, to show one.
-    `remarks` gets a sentence if rows have times and none lies in the period.
+    A row whose time cannot be read belongs to the period of the row before it. Raises DataError if no time can be read;
+    the message shows one, from the column `time`. If rows have times and none is in the period, a sentence is added to
+    `remarks`.
     """
     if period.start is None or period.end is None:
         yield from batches
@@ -209,13 +206,13 @@ def name_files(files: Sequence[str]) -> str:
 
 
 def no_row_in_period(file: str, rows: int, first: int, last: int) -> str:
-    """The message for files without a row in a period: how many rows they have, and their first and last time (µs)."""
+    """The message for files without a row in the period. `rows`: how many they have; `first`, `last`: their times (µs)."""
     begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
     return f"{file}: none of its {rows:,} rows lies in the period; its times go from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 def _example(batch: pa.RecordBatch, time: str) -> str:
-    """A time of the batch that cannot be read, or a line of which that is true, in words."""
+    """In words: a time of the batch that cannot be read, or a line that cannot be parsed."""
     for name in (time, LINE):
         if name in batch.schema.names:
             values = batch.filter(pc.is_null(batch.column("_micros"))).column(name).drop_null()
@@ -227,7 +224,7 @@ def _example(batch: pa.RecordBatch, time: str) -> str:
 def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) from the date `begin` up to, not including, the date `end` (UTC; empty: no bound).
 
-    Rows without a time that can be read are kept; the lake puts them aside.
+    A row whose time cannot be read is kept: the lake puts it into quarantine.
     """
     first, last = midnight_of(begin or "0001-01-01"), midnight_of(end or "9999-12-31")
     for batch in batches:

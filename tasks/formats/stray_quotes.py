@@ -10,22 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-NULL_MARK = rb"\N"
 DIGITS = 4  # of a time, at least: those of its year
 
 
-def has_null_mark(pieces: Iterable[bytes]) -> bool:
-    r"""Whether a file holds a \N, which stands for a missing value although it looks like an escaped N."""
-    last = b""
-    for piece in pieces:
-        if NULL_MARK in last + piece:
-            return True
-        last = piece[-1:]
-    return False
-
-
 def has_stray_quote(pieces: Iterable[bytes], quote: str, delimiter: str, width: int) -> bool:
-    """Whether a line has the fields of a row and an odd number of quotes, one of them at the start of a field."""
+    """Whether a line has the fields of a row and an odd number of quotes, one of them at the start of a field, after blanks or none."""
     if not quote:
         return False
     mark, between, rest = quote.encode(), delimiter.encode(), b""
@@ -48,7 +37,9 @@ def _is_in_lines(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool
     odd = np.bitwise_xor.reduceat(letters == mark[0], starts)
     for start, end in zip(starts[odd].tolist(), ends[odd].tolist(), strict=True):
         line = data[start:end]
-        if line.count(delimiter) == width - 1 and (line.startswith(mark) or delimiter + mark in line):
+        if line.count(delimiter) == width - 1 and any(
+            field.lstrip(b" ").startswith(mark) for field in line.split(delimiter)
+        ):
             return True
     return False
 

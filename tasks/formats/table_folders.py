@@ -1,11 +1,13 @@
-"""Table folders: files whose validity a log decides: those of Delta Lake, Hudi, Iceberg and DuckLake, and of Spark's streams.
+"""Table folders: files whose validity a log decides: those of Delta Lake, Hudi, Iceberg, Paimon, Hive and DuckLake, and of Spark.
 
 The log of a table says which of its files are valid and which of their rows were deleted. If all files are read as they
-are, rows come back that were deleted or replaced. The log of a stream names all files that it wrote to the end.
+are, rows come back that were deleted or replaced. The log of a stream names all files that it wrote to the end, and
+Databricks notes each write and the files that it replaced.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
+from nightloop.tasks.formats.decompress import unpacked_pieces
 from nightloop.tasks.lake.file_names import escape_name
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -22,18 +25,29 @@ UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LOGS = (
     ("Delta Lake", "_delta_log", re.compile(".+")),
     ("Hudi", ".hoodie", re.compile(".+")),
+    ("Paimon", "snapshot", re.compile(r"snapshot-\d+")),
     ("Iceberg", "metadata", re.compile(rf"(?:v\d+|\d+-{UUID})(?:\.gz)?\.metadata\.json(?:\.gz)?")),
 )
 STREAM, NAMES = (
     "_spark_metadata",
     re.compile(r'"path":"[^"]*?([^"/]*)"'),
 )  # the log of a stream of Spark, and names of files in it
+HIVE = re.compile(
+    r"(.+)/(?:base|delta|delete_delta)_\d{7,}(?:_v?\d+)*/.*"
+)  # a file of a transaction, in the folder of its table
+COMMITS, WRITER = (
+    re.compile(r"_committed_(\d+)"),
+    re.compile(r"-tid-(\d+)-"),
+)  # notes of Databricks' writes, and whose a file is
 DUCKLAKE = re.compile(rf"ducklake-{UUID}(?:-delete)?\.parquet")
 
 
 def refuse_tables(warehouse: Warehouse, files: Sequence[str]) -> None:
-    """Raise DataError if a Parquet file among these belongs to a table, or a file was left by a write that failed."""
+    """Raise DataError if a Parquet file among these belongs to a table, or a file was left by a write that failed or was replaced."""
     _refuse_failed_writes(warehouse, files)
+    _refuse_replaced_files(warehouse, files)
+    if hive := next(filter(None, map(HIVE.fullmatch, files)), None):
+        raise DataError(_table_message(hive[0], "Hive", hive[1]))
     tables = [file for file in files if file.endswith(".parquet")]
     for file in tables:
         if DUCKLAKE.fullmatch(PurePosixPath(file).name):
@@ -66,6 +80,34 @@ def _refuse_failed_writes(warehouse: Warehouse, files: Sequence[str]) -> None:
                 )
 
 
+def _refuse_replaced_files(warehouse: Warehouse, files: Sequence[str]) -> None:
+    """Raise DataError if Databricks did not commit the write that a file is of, or a later one replaced the file."""
+    written = [file for file in files if WRITER.search(os.path.basename(file))]
+    for folder in dict.fromkeys(map(os.path.dirname, _files_to_check(written))):
+        names = _names_in(warehouse, folder)
+        commits = {found[1]: f"{folder}/{found[0]}" for found in map(COMMITS.fullmatch, names) if found}
+        if not any(name.startswith(("_committed_", "_started_")) for name in names):
+            continue
+        replaced = {name for file in commits.values() for name in _removed_in(_read_text(warehouse, file))}
+        for file in (file for file in written if os.path.dirname(file) == folder):
+            writer, name = WRITER.search(os.path.basename(file)), os.path.basename(file)
+            if writer and (writer[1] not in commits or name in replaced):
+                raise DataError(
+                    f"{file!r} is of a write of Databricks that failed, is not finished or was replaced: so say the files _committed_* "
+                    f"in {folder!r}. Its rows are in other files too, or should be in none: run VACUUM there, or write the data again "
+                    "into another folder"
+                )
+
+
+def _removed_in(text: str) -> list[str]:
+    """The files that a write of Databricks replaced, of its note in JSON."""
+    with suppress(ValueError):
+        note = json.loads(text)
+        if isinstance(note, dict) and isinstance(note.get("removed"), list):
+            return [str(name) for name in note["removed"]]
+    return []
+
+
 def _files_to_check(files: Sequence[str]) -> Sequence[str]:
     """The files whose folders are looked at: on S3, where each look is a request, the first and the last."""
     return list(dict.fromkeys((files[0], files[-1]))) if files and "://" in files[0] else files
@@ -76,8 +118,7 @@ def _absolute_path(file: str) -> str:
 
 
 def _read_text(warehouse: Warehouse, file: str) -> str:
-    with warehouse.open_file(file) as stream:
-        return stream.read().decode(errors="replace")
+    return b"".join(unpacked_pieces(file, warehouse.open_file)).decode(errors="replace")
 
 
 def _table_message(file: str, kind: str, folder: str) -> str:

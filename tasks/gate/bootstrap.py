@@ -15,6 +15,9 @@ from nightloop.tasks.evaluation.cluster_error import cluster_error, two_way_erro
 FEWEST = 20  # users; with fewer the resamples are too similar
 MOST = 4096  # groups; more users share groups at random, which hardly widens an interval
 TAIL = 10  # fewest resamples beyond a bound that make it reliable
+MOST_DRAWS = (
+    20_000  # that a small alpha asks for: two thirds of a gigabyte with many users; Student's t bounds it besides
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def resample(user: Tensor, draw: Tensor, resamples: int, alpha: float, name: str
     generator = torch.Generator().manual_seed(seed)
     groups = min(len(users), MOST)
     group = torch.randperm(len(users), generator=generator) % max(groups, 1)
-    draws = max(resamples, ceil(TAIL / alpha))
+    draws = max(resamples, min(ceil(TAIL / alpha), MOST_DRAWS))
     sampled = torch.randint(max(groups, 1), (draws, groups), generator=generator)
     counts = torch.zeros(draws, groups, dtype=torch.float64).scatter_add_(1, sampled, torch.ones_like(sampled).double())
     return Resamples(user_of_row, torch.unique(draw, return_inverse=True)[1], group, counts)

@@ -15,6 +15,7 @@ from nightloop.tasks.plan.plan import Gate
 
 SLICE = "slice/"  # before the name of a column of the plan's slices
 MOST_VALUES = 10  # of a column that are slices: the most frequent ones
+LONGEST = 60  # characters of a value in a slice's name, which stands in every manifest
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ def _largest_values(nights: Sequence[Mapping[str, Tensor]], values: Mapping[str,
             codes = torch.cat([night[column] for night in nights])
             found, counts = torch.unique(codes, return_counts=True)
             for code in found[counts.argsort(descending=True, stable=True)[:MOST_VALUES]].tolist():
-                slices[f"{column}={texts[code]}"] = codes == code
+                name = f"{column}={texts[code][:LONGEST]}"
+                slices[f"{name} (value {code})" if name in slices else name] = codes == code
     return slices
 
 

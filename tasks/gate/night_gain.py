@@ -12,6 +12,7 @@ from nightloop.tasks.evaluation.cluster_error import cluster_sums, two_way_error
 from nightloop.tasks.gate.bootstrap import FEWEST
 from nightloop.tasks.gate.evidence import Pool
 
+ROUNDING = 1e-12  # of the largest gain of a row: a sum of gains below this is 0
 DIGITS = 9  # so that the last bits of a sum change no manifest
 
 
@@ -49,7 +50,8 @@ def night_gain(pool: Pool, before: Pool | None, min_gain: float) -> NightGain | 
     Returns
     -------
     NightGain or None
-        None with fewer than `FEWEST` users, and if not a single row differs.
+        None with fewer than `FEWEST` users, and if no user gained or lost anything: not a single row differs, or each
+        user's gains and losses are equal.
 
     Examples
     --------
@@ -83,7 +85,8 @@ class _MeanGain(NamedTuple):
 
 def _mean_gain(pool: Pool, min_gain: float) -> _MeanGain | None:
     gain, user = (pool.gain - min_gain * pool.served).numpy(), pool.user.numpy()
-    if not gain.any():
+    _, by_user = cluster_sums(gain, user)
+    if not np.abs(by_user).max(initial=0.0) > ROUNDING * np.abs(gain).max(initial=0.0):
         return None
     mean = float(gain.mean())
     influence = (gain - mean) / len(gain)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from nightloop.tasks.gate.decide import reject_winner
 from nightloop.tasks.plan.errors import PlanError
@@ -45,10 +46,14 @@ def reference_label(
     return incumbent if incumbent in scores else None
 
 
-def serves_older_weights(before: Manifest | None, champion: ChampionRef | None) -> bool:
-    """Whether a person went back to older weights of the strategy that served the night before."""
-    last = before.champion if before else None
-    return bool(last and champion and last.strategy == champion.strategy and champion.period < last.period)
+def moved_by_hand(champions: Sequence[ChampionRef | None]) -> bool:
+    """Whether a person went back to older weights or to another strategy, though a night was skipped since or none ran.
+
+    `champions`, oldest first: those that served after the newest scored night and after each one that was skipped since,
+    and the one that serves now. The gate decides in none of these steps.
+    """
+    served = [champion for champion in champions if champion]
+    return any(after.strategy != before.strategy or after.period < before.period for before, after in pairwise(served))
 
 
 def with_failures(decision: Decision, failed: Mapping[str, TrainingFailure]) -> Decision:

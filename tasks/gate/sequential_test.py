@@ -15,6 +15,7 @@ SCALES = ((0.6, 0.5), (0.4, 9.0))
 RESERVE = 0.4  # part of alpha that is kept for rivals that join while a strategy serves
 YEAR = 365  # nights
 MEMORY = 12.0  # most nights that earlier evidence on the variance counts as, since rivals differ in it
+TINY, FAR = float(np.finfo(np.float64).tiny), 1e-280  # the smallest number; below the second, logarithms are used
 MOST_COMMON = 0.95  # correlation of two nights with the same users; at 1 a second night would say nothing
 
 
@@ -84,16 +85,28 @@ def log_evidence(
 
 
 def _log_ratio(t: Floats, s: Floats, v: Floats, n: Floats, h: Floats, g: float, null: Floats) -> Floats:
-    from scipy.special import stdtr  # only here: the import takes half a second
-
     k = h + g
     free, bound = 1 + h * t, 1 + k * t
-    tiny = np.finfo(np.float64).tiny
-    rest = np.maximum(v - s * s * k / bound, tiny)
+    rest = np.maximum(v - s * s * k / bound, TINY)
     t_value = s * np.sqrt(g * n / (free * bound * rest))
-    cdf = np.where(n > 0, stdtr(np.maximum(n, 1e-9), t_value), 0.5)
-    growth = n / 2 * np.log(np.maximum(null, tiny) / rest)
-    result: Floats = np.log(2 * np.maximum(cdf, tiny)) + 0.5 * np.log(free / bound) + growth
+    log_cdf = np.where(n > 0, _log_student(np.maximum(n, 1e-9), t_value), np.log(0.5))
+    growth = n / 2 * np.log(np.maximum(null, TINY) / rest)
+    result: Floats = np.log(2) + log_cdf + 0.5 * np.log(free / bound) + growth
+    return result
+
+
+def _log_student(n: Floats, t_value: Floats) -> Floats:
+    """Logarithm of the distribution function of Student's t, also where that is too small for a number.
+
+    There it is I_x(n / 2, 1 / 2) / 2 with x = n / (n + t^2), and the incomplete beta function is taken at its bound, the first
+    term of its series divided by 1 - x (DLMF 8.17.8).
+    """
+    from scipy.special import betaln, stdtr  # only here: the import takes half a second
+
+    x = n / (n + np.minimum(t_value, -1.0) ** 2)
+    far = n / 2 * np.log(x) - 0.5 * np.log1p(-x) - np.log(n) - betaln(n / 2, 0.5)
+    cdf = stdtr(n, t_value)
+    result: Floats = np.where(cdf > FAR, np.log(np.maximum(cdf, TINY)), far)
     return result
 
 

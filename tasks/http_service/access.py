@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -65,7 +66,7 @@ class Access:
         if match is None:
             return not called and version == "1.0"
         name = (match[1] or match[2]).lower().rstrip(".")
-        return name == "localhost" or _is_address(name) or any(_is_below(name, host) for host in self.hosts or ())
+        return name == "localhost" or _is_address(name) or any(fnmatchcase(name, host) for host in self.hosts or ())
 
 
 def checked_host(host: str) -> str:
@@ -98,10 +99,6 @@ def _is_address(name: str) -> bool:
         return bool(ipaddress.ip_address(name))
     except ValueError:
         return False
-
-
-def _is_below(name: str, host: str) -> bool:
-    return name.endswith(host[1:]) if host.startswith("*") else name == host
 
 
 def _authority(origin: str) -> str:

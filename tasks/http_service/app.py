@@ -78,7 +78,7 @@ class ServiceContext:
         try:
             write(*args)
         except OSError as error:
-            self.gauges.count_unrecorded()
+            self.gauges.unrecorded.inc()
             if not self.trouble:
                 log.error("%s: what is served cannot be recorded: %s", self.pipeline, error)
             self.trouble = f"what is served cannot be recorded: {error}; free disk space, or repair the disk"

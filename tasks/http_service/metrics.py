@@ -22,7 +22,7 @@ class ServiceMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "nightloop_request_seconds",
             "Time of requests",
             ("path", "status"),
@@ -32,7 +32,7 @@ class ServiceMetrics:
         self._labels = Counter(
             "nightloop_labels", "Labelled rows by what became of them", ("outcome",), registry=self._registry
         )
-        self._unrecorded = Counter(
+        self.unrecorded = Counter(
             "nightloop_unrecorded",
             "Answers and deliveries of labels that could not be recorded",
             registry=self._registry,
@@ -49,18 +49,10 @@ class ServiceMetrics:
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"nightloop_{name}", words, labels, registry=self._registry)
 
-    def count_request(self, path: str, status: int, seconds: float) -> None:
-        """Count a request."""
-        self._seconds.labels(path, str(status)).observe(seconds)
-
     def count_labels(self, counts: Mapping[str, int]) -> None:
         """Count labelled rows."""
         for outcome, rows in counts.items():
             self._labels.labels(outcome).inc(rows)
-
-    def count_unrecorded(self) -> None:
-        """Count an answer, or labels, that could not be recorded."""
-        self._unrecorded.inc()
 
     def text(self, predictor: Predictor, degraded: bool) -> bytes:
         """All of it in Prometheus' text format, with the state of this moment."""
@@ -101,4 +93,4 @@ class TimingMiddleware:
         finally:
             if scope["type"] == "http":
                 path = scope["path"] if scope["path"] in PATHS else "other"
-                self.gauges.count_request(path, status, perf_counter() - begin)
+                self.gauges.seconds.labels(path, str(status)).observe(perf_counter() - begin)

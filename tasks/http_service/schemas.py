@@ -60,15 +60,6 @@ FEATURES: Any = Field(
 )
 
 
-def _refuse_unknown_fields(model: type[BaseModel], body: object) -> object:
-    """Refuse unknown fields in one sentence: a body of a million of them would have as many mistakes."""
-    if isinstance(body, dict) and (unknown := sorted(map(str, body.keys() - model.model_fields.keys()))):
-        more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
-        named = ", ".join(repr(name[:60]) for name in unknown[:3])
-        raise DataError(f"there is no field {named}{more}; there are {', '.join(model.model_fields)}")
-    return body
-
-
 def _refuse_large_record(rows: int, call: Score | Recommend) -> None:
     """Raise DataError if a small body would become large records."""
     values = (call.user, call.request, *call.features.values())
@@ -80,16 +71,24 @@ def _refuse_large_record(rows: int, call: Score | Recommend) -> None:
         )
 
 
-class Score(BaseModel):
-    """Candidates of one user."""
+class Body(BaseModel):
+    """The body of a request: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_fields(cls, body: object) -> object:
-        """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, body)
+        """Refuse unknown fields in one sentence: a body of a million of them would have as many mistakes."""
+        if isinstance(body, dict) and (unknown := sorted(map(str, body.keys() - cls.model_fields.keys()))):
+            more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
+            named = ", ".join(repr(name[:60]) for name in unknown[:3])
+            raise DataError(f"there is no field {named}{more}; there are {', '.join(cls.model_fields)}")
+        return body
+
+
+class Score(Body):
+    """Candidates of one user."""
 
     user: Id
     items: Ids = Field(min_length=1, max_length=MOST_ITEMS)
@@ -104,16 +103,8 @@ class Score(BaseModel):
         return self
 
 
-class Recommend(BaseModel):
+class Recommend(Body):
     """The best of all items for one user."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def refuse_unknown_fields(cls, body: object) -> object:
-        """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, body)
 
     user: Id
     k: int = Field(10, ge=1, le=1000)
@@ -129,16 +120,8 @@ class Recommend(BaseModel):
         return self
 
 
-class Labels(BaseModel):
+class Labels(Body):
     """The labels of one request."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def refuse_unknown_fields(cls, body: object) -> object:
-        """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, body)
 
     request: Request
     labels: Annotated[list[StrictInt | StrictFloat | StrictBool | None], Field(fail_fast=True)] = Field(
@@ -147,16 +130,8 @@ class Labels(BaseModel):
     )
 
 
-class Observe(BaseModel):
+class Observe(Body):
     """Labels of requests that were served, in any order."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def refuse_unknown_fields(cls, body: object) -> object:
-        """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, body)
 
     observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)
     pipeline: str | None = PIPELINE

@@ -44,9 +44,6 @@ class SampleNotes:
     rows: int = 0
     cut: bool = False  # whether rows were left out
     coarse: str = ""  # the column of times, if its type is too coarse for seconds
-    rounded: dict[str, str] = field(
-        default_factory=dict
-    )  # columns of ids with numbers that their type cannot distinguish
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
     several: dict[str, str] = field(
@@ -160,7 +157,6 @@ def _take_notes(
                 notes.coarse = columns.time
         for role, name in (("user", columns.user), ("item", columns.item)):
             _note_ids(notes.ids[role], head, name)
-            _note_rounded(notes.rounded, flat_column(batch, name), name)
         for name in columns.multi_value:
             _note_several(notes.several, batch, name)
         yield batch
@@ -189,15 +185,6 @@ def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
     for raw, text in zip(values.to_pylist(), as_text(values).to_pylist(), strict=True):
         if raw is not None and (len(noted) < EXAMPLES or (str(raw) != text and len(noted) < 2 * EXAMPLES)):
             noted.setdefault(str(raw), "missing" if text is None else text)
-
-
-def _note_rounded(noted: dict[str, str], ids: pa.Array, name: str) -> None:
-    """A column of whole floats above which not every whole number has one."""
-    if pa.types.is_floating(ids.type):
-        digits = {16: 11, 32: 24, 64: 53}[ids.type.bit_width]
-        greatest = pc.max(pc.abs(ids.cast(pa.float64()))).as_py()
-        if greatest is not None and greatest > 2**digits:
-            noted[name] = f"{ids.type.bit_width}-bit floats, of which whole numbers above {2**digits:,} are rounded"
 
 
 def _note_several(noted: dict[str, str], batch: pa.RecordBatch, name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.lake.values import BETWEEN, MISSING, as_number, as_text
+from nightloop.tasks.lake.values import BETWEEN, MISSING, as_ids, as_number, as_text
 from nightloop.tasks.plan.errors import DataError, NightloopError
 from nightloop.tasks.plan.plan import Columns
 
@@ -22,6 +22,8 @@ LINE = "_line"  # for a row that a source could not parse: this column holds its
 INSTANT = "_instant"  # for a row of the lake that is staged again: its time, where that was read before
 PRIVATE = '{"arrival":null,"_key":null,"_none":null,"_instant":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
 LONGEST = 255  # bytes of a column's name
+NO_LIST = f'no list that can be read; write {BETWEEN} between the values, or a JSON list of texts, ["a", "b"]'
+TORN = f"a value has a {BETWEEN}, which separates values; use another character in it"
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
 
     Raises DataError if a column of the plan is missing, has a name that is reserved for the lake, or holds nested values.
     """
-    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _is_role(name, columns)))
-    texts = tuple(name for name in texts if name not in columns.numeric)
+    others = {columns.user, columns.item, columns.time, columns.label, columns.logged_probability, *columns.numeric}
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if name not in others))
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = _read_batches(batches)
     first = next(stream, None)
-    if first is None:
-        first = _empty_batch(columns, texts)
+    if first is None:  # a delivery without a row
+        first = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in columns.names})
     head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
@@ -102,24 +104,6 @@ def check_names(names: Iterable[str]) -> None:
         seen[plain] = name
 
 
-def _is_role(name: str, columns: Columns) -> bool:
-    return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
-
-
-def _empty_batch(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
-    """A delivery without a row."""
-    names = [
-        columns.user,
-        columns.item,
-        columns.time,
-        *([columns.label] if columns.label else []),
-        *([columns.logged_probability] if columns.logged_probability else []),
-        *texts,
-        *columns.numeric,
-    ]
-    return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
-
-
 def _number_rows(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, columns: Columns, texts: tuple[str, ...]
 ) -> Iterator[pa.RecordBatch]:
@@ -164,15 +148,15 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     arrays: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
         "time": _dates_to_times(flat_column(batch, columns.time)),
-        "user": as_text(flat_column(batch, columns.user)),
-        "item": as_text(flat_column(batch, columns.item)),
+        "user": as_ids(flat_column(batch, columns.user), columns.user),
+        "item": as_ids(flat_column(batch, columns.item), columns.item),
         "label": _number_column(batch, columns.label) if columns.label else none,
     }
     if columns.logged_probability:
         arrays["served"] = _number_column(batch, columns.logged_probability)
-    arrays |= {name: as_text(flat_column(batch, name)) for name in texts}
+    arrays |= {name: as_ids(flat_column(batch, name), name) for name in texts}
     arrays |= {name: _number_column(batch, name) for name in columns.numeric}
-    arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
+    arrays["_key"] = _key([as_ids(flat_column(batch, name), name) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     known = batch.column(INSTANT) if INSTANT in batch.schema.names else pa.nulls(size, pa.timestamp("us", tz="UTC"))
     return pa.RecordBatch.from_pydict({**arrays, "_none": none, INSTANT: known})
@@ -197,37 +181,55 @@ def _refuse_other_columns(batch: pa.RecordBatch, columns: Columns) -> None:
 
 
 def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """The batch with each list of a `multi_value` column joined to one text, with | between its values."""
+    """The batch with each list of a `multi_value` column joined to one text, with | between its values.
+
+    What is wrong with a list that cannot be read stands in the column `LINE` of its row, which is put aside: a single value
+    that a stranger wrote stops no night.
+    """
+    wrong: dict[int, str] = {}
     for name in columns.multi_value:
         index = batch.schema.get_field_index(name)
-        lists = _parse_lists(batch.column(index), name) if index >= 0 else None
+        if index < 0:
+            continue  # said where the column is taken
+        values = batch.column(index)
+        lists, unreadable = _parse_lists(values)
         if lists is None:
             continue
         parts = pc.fill_null(as_text(lists.values), MISSING)
-        if torn := next(iter(parts.filter(pc.match_substring(parts, BETWEEN)).to_pylist()), ""):
-            raise DataError(
-                f"the source: a value in a list of the column {name[:60]!r} has a {BETWEEN}, which separates values: "
-                f"{torn[:60]!r}. Use another character in the value"
-            )
-        texts = pa.ListArray.from_arrays(lists.offsets, parts)
-        batch = batch.set_column(index, name, pc.binary_join(texts, BETWEEN))
-    return batch
+        texts = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, parts), BETWEEN)
+        most = pc.subtract(
+            pc.max_element_wise(pc.list_value_length(lists), 1), 1
+        )  # separators of a list without its own
+        torn = pc.indices_nonzero(pc.greater(pc.count_substring(texts, BETWEEN), most)).to_pylist()
+        wrong |= {row: f"column {name[:60]!r}, {NO_LIST}: {values[row].as_py()!s:.1000}" for row in unreadable}
+        wrong |= {row: f"column {name[:60]!r}, {TORN}: {values[row].as_py()!s:.1000}" for row in torn}
+        batch = batch.set_column(index, name, texts)
+    if not wrong:
+        return batch
+    found = pa.array([wrong.get(row) for row in range(batch.num_rows)], pa.string())
+    index = batch.schema.get_field_index(LINE)
+    if index < 0:
+        return batch.append_column(LINE, found)
+    return batch.set_column(index, LINE, pc.coalesce(batch.column(index), found))
 
 
-def _parse_lists(values: pa.Array, name: str) -> pa.Array | None:
-    """The lists of a column: of a list type, or parsed from texts if some are JSON lists; None: the column has no lists."""
+def _parse_lists(values: pa.Array) -> tuple[pa.Array | None, list[int]]:
+    """The lists of a column, and the rows whose list cannot be read: null there. They are of a list type, or parsed from
+    texts if some are JSON lists; None: the column has no lists."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if hasattr(values.type, "value_type"):
-        return values.cast(pa.list_(values.type.value_type))
+        return values.cast(pa.list_(values.type.value_type)), []
     if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
-        return None
-    rows = [None if text is None else _parse_values(text, name) for text in values.to_pylist()]
-    return pa.array(rows, pa.list_(pa.string()))
+        return None, []
+    texts = values.to_pylist()
+    rows = [None if text is None else _parse_values(text) for text in texts]
+    unreadable = [n for n, (text, row) in enumerate(zip(texts, rows, strict=True)) if row is None and text is not None]
+    return pa.array(rows, pa.list_(pa.string())), unreadable
 
 
-def _parse_values(text: str, name: str) -> list[str | None]:
-    """The values in one text. Raises DataError if it is a list that is not JSON, or if it holds lists or objects."""
+def _parse_values(text: str) -> list[str | None] | None:
+    """The values in one text; None if it is a list that is not JSON, or if it holds lists or objects."""
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
     try:
@@ -238,10 +240,7 @@ def _parse_values(text: str, name: str) -> list[str | None]:
             [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
         )  # [promo] is a text, [1 2] is a numpy list
     if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
-        raise DataError(
-            f"the source: the column {name[:60]!r} is in multi_value, and holds {text[:60]!r}: write | between the values, or a "
-            'JSON list of texts, ["a", "b"]'
-        )
+        return None
     return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 

@@ -17,6 +17,7 @@ from nightloop.tasks.plan.plan import Calendar, Counts
 SECOND = 1_000_000  # µs
 HOUR = 3600 * SECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - the better known name
+NEVER = 2**63  # µs
 LARGEST = 10_000_000  # a larger index is a mistake
 
 
@@ -48,23 +49,15 @@ def index_at(rule: Calendar | Counts, instant: int) -> int:
     """Index of the period that holds `instant` (µs UTC); -1 before period 0. Raises DataError for equal counts."""
     if isinstance(rule, Counts):
         raise DataError("periods of equal counts have no dates: name them by index, such as 000012")
-    low, high = 0, 1
-    if instant < _boundary(rule, 0):
-        return -1
-    while _begins_by(rule, high, instant):
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _begins_by(rule, middle, instant) else (low, middle)
-    return low
+    return bisect_right(range(2**31), instant, key=lambda number: _begin_or_never(rule, number)) - 1
 
 
-def _begins_by(rule: Calendar, number: int, instant: int) -> bool:
-    """Whether period `number` has begun at an instant. One after the year 9999, the end of the calendar, never begins."""
+def _begin_or_never(rule: Calendar, number: int) -> int:
+    """The instant at which period `number` begins; `NEVER` for one after the year 9999, the end of the calendar."""
     try:
-        return _boundary(rule, number) <= instant
+        return _boundary(rule, number)
     except (OverflowError, ValueError):
-        return False
+        return NEVER
 
 
 def newest_closed(rule: Calendar | Counts, instant: int) -> int:

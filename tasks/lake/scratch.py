@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PREFIX = "scratch-"
+PREFIX = ".scratch-"  # no pipeline can have such a name: the directories of their lakes may lie beside it
 
 
 @contextmanager

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightloop.tasks.plan.errors import DataError
+
 # What is removed around a value. The last ones have no width, or set the direction of text, so they cannot be seen in an id.
 BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
 BLANKS += "\u200b\ufeff\u2060\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -23,10 +25,12 @@ BETWEEN = "|"  # separates the values of a row that has several
 NULLS = ("", r"\n", r"\\n", "null", "none", "nan", "<na>")  # in lower case
 NO_NUMBERS = ("na", "n/a", "#n/a", "-", "(null)")  # in columns of numbers these too
 LONGEST = 6  # bytes of the longest of them
+UNDERSCORE = "_"
 FIRST_WORD = ord("<")  # the smallest byte of a word; digits, points and signs are smaller
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 WHOLE = r"^(-?[0-9]+)\.0+$"
 NEGATIVE_ZERO = r"^-0\.0+$"
+WHOLE_FLOATS = {16: 2**11, 32: 2**24, 64: 2**53}  # below these, floats of so many bits tell all whole numbers apart
 EXACT = 2.0**63  # whole floats below it are written as whole numbers
 
 
@@ -44,6 +48,19 @@ def as_text(values: pa.Array) -> pa.Array:
     return values
 
 
+def as_ids(values: pa.Array, name: str) -> pa.Array:
+    """A column of ids as text. Raises DataError if it holds floats so large that several ids would be one number."""
+    if pa.types.is_floating(values.type):
+        large = pc.greater_equal(pc.abs(values.cast(pa.float64())), WHOLE_FLOATS[values.type.bit_width])
+        if found := values.filter(pc.and_(large, pc.is_finite(values)))[:1].to_pylist():
+            bits = values.type.bit_width
+            raise DataError(
+                f"the column {name[:60]!r} holds the number {found[0]:.0f} as a float of {bits} bits. Such floats tell whole numbers apart "
+                f"below {WHOLE_FLOATS[bits]:,} only, so that several ids become one: write it as integers or as text"
+            )
+    return as_text(values)
+
+
 def as_number(values: pa.Array) -> pa.Array:
     """Numbers as float64, null if missing. Text stays text, for the lake to parse; words for yes and no become 1 and 0."""
     if not pa.types.is_string(values.type):
@@ -54,6 +71,9 @@ def as_number(values: pa.Array) -> pa.Array:
     values, letters = _trim_and_null(values, (*NULLS, *NO_NUMBERS))
     if letters.max(initial=0) < FIRST_WORD and not (letters == ord("-")).any():
         return values
+    if (letters == ord(UNDERSCORE)).any():  # DuckDB takes 430548_1007 for 4305481007
+        other = pc.binary_join_element_wise(values, f" (has {UNDERSCORE!r})", "")
+        values = pc.if_else(pc.match_substring(values, UNDERSCORE), other, values)
     index = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
     return pc.coalesce(pa.array(list(WORDS.values())).take(index), values)
 

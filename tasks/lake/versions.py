@@ -20,8 +20,10 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.plan import Columns, Plan
 
-# The path of a file below the data path of its lake. A copy of the lake, or another lake, below it has a longer one.
-OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(\w+=[^/]+/)*ducklake-[0-9a-f-]+\.parquet")
+# The path of a file below the data path of its lake. Copies below it have another one, those of a single period or version too.
+OURS = re.compile(
+    r"/main/(landed/period=\d+/version=\d+|landed|quarantine|collected|layout)/ducklake-[0-9a-f-]+\.parquet"
+)
 
 
 def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:

@@ -92,13 +92,8 @@ class AFNPlus(nn.Module):
         )
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.neurons = width, neurons
+        self.factor_columns, self.width, self.neurons = width, 2 * width, neurons
         self.cross, self.hidden = tuple(cross), tuple(hidden)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: both embeddings."""
-        return 2 * self.factor_columns
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, 2 width]."""

@@ -89,14 +89,9 @@ class Caser(nn.Module):
         sizes = {"width": (width,), "horizontal": (horizontal,), "vertical": (vertical,)}
         check_options("Caser", 0, scale, sizes)
         super().__init__()
-        self.history, self.factor_columns, self.scale = history, width, float(scale)
+        self.history, self.factor_columns, self.width, self.scale = history, width, 3 * width + 1, float(scale)
         self.horizontal, self.vertical = horizontal, vertical
         self.night: LastItems | None = None
-
-    @property
-    def width(self) -> int:
-        """Columns of both tables: e_i, v_i and b_i."""
-        return 3 * self.factor_columns + 1
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width], N(0, `scale`^2); zero for biases and for what users do not have."""

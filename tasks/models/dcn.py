@@ -80,20 +80,15 @@ class DCN(nn.Module):
         check_options("DCN", numeric, scale, {"width": (width,), "cross": (cross,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.cross, self.hidden = width, cross, tuple(hidden)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding."""
-        return self.factor_columns
+        self.width, self.cross, self.hidden = width, cross, tuple(hidden)
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width]."""
-        return first_rows(count, self.factor_columns, self.width, self.scale, generator)
+        return first_rows(count, self.width, self.width, self.scale, generator)
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
         """First values of the rows of numeric columns, of the cross layers (the last row is w) and of the others."""
-        size = (len(self.fields) + self.numeric) * self.factor_columns
+        size = (len(self.fields) + self.numeric) * self.width
         return {
             **numeric_rows(self, self.numeric, generator),
             "cross.weight": torch.cat([xavier(1, size, generator) for _ in range(self.cross + 1)]),

@@ -96,27 +96,22 @@ class FinalMLP(nn.Module):
             raise PlanError(f"FinalMLP: contexts: given {contexts!r}; two lists of fields from {', '.join(fields)}")
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.towers, self.heads = width, tuple(map(tuple, towers)), heads
+        self.width, self.towers, self.heads = width, tuple(map(tuple, towers)), heads
         self.places = [[self.fields.index(field) for field in context] for context in contexts]
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding."""
-        return self.factor_columns
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width]."""
-        return first_rows(count, self.factor_columns, self.width, self.scale, generator)
+        return first_rows(count, self.width, self.width, self.scale, generator)
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
         """First values of the rows of numeric columns, of gates and layers by perceptron, and of the join."""
-        size = (len(self.fields) + self.numeric) * self.factor_columns
+        size = (len(self.fields) + self.numeric) * self.width
         found = {"bias": torch.zeros(1), **numeric_rows(self, self.numeric, generator)}
         for name, layers, places in zip(NAMES, self.towers, self.places, strict=True):
             found |= first_layers((size, *layers), generator, name)
             found[f"{name}.gate.bias"] = torch.zeros(size)
             if places:
-                found[f"{name}.gate.weight"] = xavier(size, len(places) * self.factor_columns, generator)
+                found[f"{name}.gate.weight"] = xavier(size, len(places) * self.width, generator)
             found[f"{name}.output"] = xavier(1, layers[-1], generator)[0]
         left, right = (layers[-1] // self.heads for layers in self.towers)
         found["products"] = torch.stack([xavier(left, right, generator) for _ in range(self.heads)])

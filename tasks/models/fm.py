@@ -63,12 +63,7 @@ class FM(nn.Module):
         check_options("FM", numeric, scale, {"width": (width,)})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns = width
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding and the weight."""
-        return self.factor_columns + 1
+        self.factor_columns, self.width = width, width + 1
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width + 1]."""

@@ -76,12 +76,7 @@ class FmFM(nn.Module):
             raise PlanError(f"FmFM: interaction: given {interaction!r}; allowed are matrix, vector")
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.interaction = width, interaction
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding and the weight."""
-        return self.factor_columns + 1
+        self.factor_columns, self.width, self.interaction = width, width + 1, interaction
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width + 1]."""

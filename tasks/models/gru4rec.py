@@ -81,13 +81,8 @@ class GRU4Rec(nn.Module):
         require_history("GRU4Rec", history)
         check_options("GRU4Rec", 0, scale, {"width": (width,)})
         super().__init__()
-        self.history, self.factor_columns, self.scale = history, width, float(scale)
+        self.history, self.factor_columns, self.width, self.scale = history, width, width + 1, float(scale)
         self.night: LastItems | None = None
-
-    @property
-    def width(self) -> int:
-        """Columns of the items' table: e_i and b_i."""
-        return self.factor_columns + 1
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width], N(0, `scale`^2), and zero for the bias."""

@@ -75,21 +75,16 @@ class IPNN(nn.Module):
         check_options("IPNN", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.hidden = width, tuple(hidden)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding."""
-        return self.factor_columns
+        self.width, self.hidden = width, tuple(hidden)
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width]."""
-        return first_rows(count, self.factor_columns, self.width, self.scale, generator)
+        return first_rows(count, self.width, self.width, self.scale, generator)
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
         """First values of the rows of numeric columns and of the layers."""
         columns = len(self.fields) + self.numeric
-        sizes = (columns * self.factor_columns + columns * (columns - 1) // 2, *self.hidden, 1)
+        sizes = (columns * self.width + columns * (columns - 1) // 2, *self.hidden, 1)
         return {**numeric_rows(self, self.numeric, generator), **first_layers(sizes, generator)}
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:

@@ -110,17 +110,8 @@ class LightGCN(nn.Module):
             raise PlanError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
         super().__init__()
         self.dot, self.layers, self.graph, self.links = MF(width, biases, scale), layers, graph, links
+        self.factor_width, self.width = self.dot.factor_width, self.dot.width
         self.night: GraphAtClose | None = None
-
-    @property
-    def factor_width(self) -> int:
-        """Columns that are spread over the graph and multiplied."""
-        return self.dot.factor_width
-
-    @property
-    def width(self) -> int:
-        """Columns of both tables."""
-        return self.dot.width
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows of E^0: [count, width]."""

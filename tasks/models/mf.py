@@ -65,11 +65,7 @@ class MF(nn.Module):
             raise PlanError(f"MF: scale: given {scale!r}; allowed are numbers above 0")
         super().__init__()
         self.factor_width, self.biases, self.scale = width, bool(biases), float(scale)
-
-    @property
-    def width(self) -> int:
-        """Columns of both tables."""
-        return self.factor_width + int(self.biases)
+        self.width = width + self.biases
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width]."""

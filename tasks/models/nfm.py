@@ -80,12 +80,7 @@ class NFM(nn.Module):
         check_options("NFM", numeric, scale, {"width": (width,), "hidden": hidden}, {"gain": gain})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.hidden, self.gain = width, tuple(hidden), float(gain)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding and the weight."""
-        return self.factor_columns + 1
+        self.factor_columns, self.width, self.hidden, self.gain = width, width + 1, tuple(hidden), float(gain)
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width + 1]."""

@@ -75,12 +75,7 @@ class WideDeep(nn.Module):
         check_options("WideDeep", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.hidden = width, tuple(hidden)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding and the weight."""
-        return self.factor_columns + 1
+        self.factor_columns, self.width, self.hidden = width, width + 1, tuple(hidden)
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width + 1]."""

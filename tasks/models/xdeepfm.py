@@ -85,12 +85,7 @@ class xDeepFM(nn.Module):
         check_options("xDeepFM", numeric, scale, {"width": (width,), "cin": cin, "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.cin, self.hidden = width, tuple(cin), tuple(hidden)
-
-    @property
-    def width(self) -> int:
-        """Columns of every table: the embedding and the weight."""
-        return self.factor_columns + 1
+        self.factor_columns, self.width, self.cin, self.hidden = width, width + 1, tuple(cin), tuple(hidden)
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width + 1]."""

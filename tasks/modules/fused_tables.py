@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.pair_scores import has_pairs
 from nightloop.tasks.plan.errors import DataError
 
 PREFIX = "table."
@@ -39,13 +40,16 @@ def split(fused: Tensor, fields: Sequence[str], sizes: Sequence[int], folder: st
 
 
 def table_sizes(model: Model, weights: Weights) -> list[int]:
-    """Rows of each field's table. Raises DataError if a table is missing or has another width."""
-    wrong = []
+    """Rows of each field's table. Raises DataError if a table is missing or has another width.
+
+    Weights with pair scores may have wider tables: they are made of several strategies' columns.
+    """
+    wrong, composed = [], has_pairs(weights)
     for field in model.fields:
         table = weights.get(PREFIX + field)
         if table is None:
             wrong.append(f"no {PREFIX}{field}")
-        elif table.dim() != 2 or table.shape[1] != model.width:
+        elif table.dim() != 2 or (table.shape[1] != model.width and not composed):
             wrong.append(f"{PREFIX}{field} is {list(table.shape)}, the model's tables are [rows, {model.width}]")
     if wrong:
         given = ", ".join(sorted(weights)) or "none"

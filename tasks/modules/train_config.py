@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, get_args
 
-import torch
-
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
@@ -50,8 +48,7 @@ class TrainConfig:
         Learning rate of all other weights, by Adam.
     precision : {"float32", "bfloat16"}, default "float32"
         Precision of the matrix products of the layers; a model without layers is not affected. It is an option because
-        it changes results in the third digit. On a processor without bfloat16 instructions it is slower, not faster
-        (see `fast_bfloat16`).
+        it changes results in the third digit. On a processor without bfloat16 instructions it is slower, not faster.
     parts : int, default 2
         A batch is split into at most this many parts (1 to 64) of 512 rows or more, each for its own thread. MF and
         LightGCN always have one part, because their steps take no longer than splitting does. The last digits of sums
@@ -124,14 +121,3 @@ class TrainConfig:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware.
-
-    Returns
-    -------
-    bool
-        If it is False, the precision "bfloat16" is slower than "float32".
-    """
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -12,16 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pydantic import ValidationError
-
 from nightloop.tasks.objects import pipelines
-from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed, read_parsed_bytes
+from nightloop.tasks.objects.sealed_record import seal_record, unseal_record
 from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +52,11 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
     wanted = Lease(key=key, holder=holder, expires=now + seconds)
     stored = objects.read(key)
     if stored is None:
-        return wanted if objects.create(key, _bytes(wanted)) else None
+        return wanted if objects.create(key, seal_record(wanted)) else None
     present = read_parsed_bytes(objects, key, stored[0], lambda sealed: _parse(key, sealed))
     if present.holder != holder and present.expires > now:
         return None
-    return wanted if objects.swap(key, _bytes(wanted), stored[1]) else None
+    return wanted if objects.swap(key, seal_record(wanted), stored[1]) else None
 
 
 def renew_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
@@ -68,7 +65,7 @@ def renew_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> L
     if tag is None:
         return None
     later = lease.model_copy(update={"expires": now + seconds})
-    return later if objects.swap(lease.key, _bytes(later), tag) else None
+    return later if objects.swap(lease.key, seal_record(later), tag) else None
 
 
 def release_lease(objects: Objects, lease: Lease) -> bool:
@@ -79,7 +76,7 @@ def release_lease(objects: Objects, lease: Lease) -> bool:
     try:
         tag = _own_tag(objects, lease)
         free = lease.model_copy(update={"holder": "", "expires": 0.0})
-        return tag is not None and objects.swap(lease.key, _bytes(free), tag)
+        return tag is not None and objects.swap(lease.key, seal_record(free), tag)
     except (OSError, ValueError) as error:
         log.warning("the lease of %s was not released; it expires by itself: %s", lease.key, error)
         return False
@@ -162,13 +159,6 @@ def lease_key(pipeline: str) -> str:
 
 def _parse(key: str, sealed: bytes) -> Lease:
     try:
-        lease = Lease.model_validate_json(unseal(key, sealed))
-    except ValidationError as error:
-        raise DataError(f"{key} is not a lease that this nightloop reads: {error}") from error
+        return unseal_record(Lease, key, sealed, "a lease")
     except ValueError as error:
         raise DataError(f"{error}. If no run is active, remove it") from error
-    return lease
-
-
-def _bytes(lease: Lease) -> bytes:
-    return seal(canonical_json(lease.model_dump(mode="json")))

@@ -37,6 +37,9 @@ class Objects(Protocol):
     write may or may not have happened) and OSError (full, broken).
     """
 
+    def __hash__(self) -> int:
+        """A store can be a key of a cache: of what never changes in it."""
+
     def read(self, key: str) -> tuple[bytes, str] | None:
         """The bytes and the tag (ETag) of this state, or None if there is no such key."""
 

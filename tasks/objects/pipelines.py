@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical_json
 
 KEY = "pipelines.json"
 log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ class Pipelines(Frozen):
 def load_record(objects: Objects) -> Pipelines | None:
     """The record, or None if there is none yet. Raises PlanError if it is damaged."""
     try:
-        return read_parsed(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
+        return read_record(objects, KEY, Pipelines, "a record of pipelines")
     except ValueError as error:
         raise PlanError(
             f"{error}. No pipeline is lost: `nightloop maintain PLAN --adopt` makes the record again"
@@ -53,7 +51,7 @@ def begin_record(objects: Objects) -> None:
     """Create the record of a store. It is complete only if the store is empty."""
     if load_record(objects) is None:
         empty = not any(not key.startswith("probe/") for key in objects.keys(""))
-        objects.create(KEY, _bytes(Pipelines(complete=empty, roots={})))
+        objects.create(KEY, seal_record(Pipelines(complete=empty, roots={})))
 
 
 def register_pipeline(objects: Objects, pipeline: str, root: int | None = None) -> None:
@@ -105,16 +103,10 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
 
     def complete_record(record: Pipelines) -> Pipelines:
         begun = {*record.roots} - {*recorded}  # by a first night since the record was read above
-        names_kept = sorted(kept | begun)
-        return Pipelines(
-            complete=True, roots={name: _merge_roots(record.roots.get(name), listed.get(name)) for name in names_kept}
-        )
+        roots = {n: {*record.roots.get(n, ()), *listed.get(n, ())} for n in sorted(kept | begun)}
+        return Pipelines(complete=True, roots={name: tuple(sorted(nights)) for name, nights in roots.items()})
 
     return _update_record(objects, complete_record).roots
-
-
-def _merge_roots(recorded: tuple[int, ...] | None, listed: tuple[int, ...] | None) -> tuple[int, ...]:
-    return tuple(sorted({*(recorded or ()), *(listed or ())}))
 
 
 def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
@@ -125,10 +117,6 @@ def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -
         changed = change(record)
         if stored and changed == record:
             return record
-        if objects.swap(KEY, _bytes(changed), stored[1]) if stored else objects.create(KEY, _bytes(changed)):
+        if objects.swap(KEY, seal_record(changed), stored[1]) if stored else objects.create(KEY, seal_record(changed)):
             return changed
     raise TimeoutError(f"other writers changed {KEY} at each attempt; nothing was written. Run again")
-
-
-def _bytes(record: Pipelines) -> bytes:
-    return seal(canonical_json(record.model_dump(mode="json")))

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from nightloop.tasks.objects.checksum import check_blob, seal, unseal
+from nightloop.tasks.objects.checksum import check_blob, unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 WHY = "no manifest, log entry or unfinished work named it"
@@ -98,7 +98,7 @@ def removal_record(objects: Objects, removal: Removal) -> Removal:
     for pause in PAUSES:
         time.sleep(pause)
         numbered = removal.model_copy(update={"number": number})
-        if objects.create(_key(number), _bytes(numbered)):
+        if objects.create(_key(number), seal_record(numbered)):
             return numbered
         if _read(objects, number) == numbered:
             return numbered  # an earlier attempt of this run had succeeded without an answer
@@ -193,7 +193,7 @@ def delete_removal(objects: Objects, removal: Removal, key: str) -> None:
 
 def close_removal(objects: Objects, closed: RemovalOutcome) -> None:
     """Record the outcome of a removal. If two runs do so, the first one counts."""
-    objects.create(_closed_key(closed.number), _bytes(closed))
+    objects.create(_closed_key(closed.number), seal_record(closed))
 
 
 def restore_removal(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
@@ -224,8 +224,7 @@ def removal_in_words(objects: Objects, key: str) -> str:
 
 
 def _read(objects: Objects, number: int) -> Removal | None:
-    key = _key(number)
-    return read_parsed(objects, key, lambda sealed: Removal.model_validate_json(unseal(key, sealed)))
+    return read_record(objects, _key(number), Removal, "a removal")
 
 
 def _key(number: int) -> str:
@@ -238,7 +237,3 @@ def _closed_key(number: int) -> str:
 
 def _place(removal: Removal, key: str) -> str:
     return f"trash/{removal.number:08d}/{key}"
-
-
-def _bytes(value: Removal | RemovalOutcome) -> bytes:
-    return seal(canonical_json(value.model_dump(mode="json")))

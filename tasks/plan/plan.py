@@ -13,12 +13,14 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from nightloop.tasks.plan.bounds import ROWS, bounds_in_words, is_whole
+from nightloop.tasks.plan.bounds import bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan_times import calendar_mistakes, cron_mistake
 from nightloop.tasks.plan.redact import redacted_head
+from nightloop.tasks.plan.serving_options import Serving
 
 
 class Part(Frozen):
@@ -62,6 +64,13 @@ class Columns(Frozen):
     )
 
     @property
+    def names(self) -> list[str]:
+        """The source's columns that the plan names, once each."""
+        maybe = [name for name in (self.label, self.logged_probability) if name]
+        named = [self.user, self.item, self.time, *maybe, *self.categorical, *self.numeric, *self.key]
+        return list(dict.fromkeys(named))
+
+    @property
     def time_writing(self) -> str:
         """How times are written: a format, which has a %, or a unit."""
         return self.time_format or self.time_unit
@@ -97,17 +106,13 @@ class Columns(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _check_multi_value(self) -> Columns:
+    def _check_roles(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise PlanError(
                     f"multi_value: given {redacted_head(name, 60)!r}: {most}; it is for categorical columns "
                     f"({', '.join(self.categorical)}) and counts values, 2 to 100"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _check_logged_probability(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
             raise PlanError(
                 f"logged_probability {redacted_head(self.logged_probability, 60)!r} needs a label, and there is none: name the "
@@ -156,6 +161,10 @@ class Ranking(Frozen):
     negatives: int = Field(999, ge=1, le=100_000)
     k: tuple[int, ...] = (5, 10, 20)
     catalogue: bool = Field(False, description="Rank against every item seen so far as well.")
+    repeats: bool = Field(
+        False, exclude_if=lambda on: not on,  # the plans of before are the same as ever
+        description="Whether people take an item again: what a user took before is then ranked and recommended as well.",
+    )  # fmt: skip
 
     @field_validator("k")
     @classmethod
@@ -188,21 +197,6 @@ class Gate(Frozen):
     calibration: tuple[float, float] = Field((0.8, 1.25), description="Allowed predicted / observed clicks.")
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples over users.")
     require_approval: bool = Field(False, description="Never move the champion without a person.")
-
-
-class Serving(Frozen):
-    """What happens to the state of correctors when a new champion serves, and to rows that wait for labels."""
-
-    on_new_champion: Literal["replay", "keep", "drop"] = Field(
-        "replay",
-        description="replay: the newest labelled rows are scored by the new model and learned again (exact); keep: the "
-        "old memory answers until the new one has `warmup_rows`; drop: begin with nothing.",
-    )
-    replay_rows: int = Field(20_000, ge=0, le=ROWS, description="Newest labelled rows that are kept for a replay.")
-    warmup_rows: int = Field(1_000, ge=1, le=ROWS, description="Labelled rows after which a kept memory retires.")
-    max_pending_rows: int = Field(
-        200_000, ge=1, le=ROWS, description="Most rows that wait for their labels; the oldest requests go first."
-    )
 
 
 class Plan(Frozen):
@@ -253,6 +247,10 @@ class Plan(Frozen):
                     raise PlanError(
                         f"{field}: {redacted_head(name, 80)!r} is not a name; use letters, digits and - _ . + (at most 63)"
                     )
+        if self.serving.exclude_taken and self.columns.label:
+            raise PlanError(
+                "serving.exclude_taken: given true for a plan with a label; what clicks are recommended from is in `exclude`"
+            )
         if unknown := [name for name in self.gate.slices if name not in self.columns.categorical]:
             allowed = ", ".join(self.columns.categorical) or "none in this plan"
             raise PlanError(f"gate.slices names {', '.join(unknown)}; it may name columns.categorical: {allowed}")
@@ -266,6 +264,17 @@ class Plan(Frozen):
     def family(self) -> Literal["ranking", "ctr"]:
         """`ctr` if rows have a label, `ranking` if every row is a positive."""
         return "ctr" if self.columns.label else "ranking"
+
+    @property
+    def excludes_taken(self) -> bool:
+        """Whether recommendations leave out what the user took before."""
+        given = self.serving.exclude_taken
+        return self.family == "ranking" and (not self.ranking.repeats if given is None else given)
+
+    @property
+    def leading_metric(self) -> str:
+        """The metric by which the gate decides."""
+        return leading_metric(self.gate.metric, self.family == "ctr", self.ranking.k)
 
     @property
     def reads_s3(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Literal
@@ -65,12 +65,10 @@ def refuse_without_reason(act: str, reason: str) -> None:
         )
 
 
-def draft_entry(
-    manifest: Manifest, strategy: str, act: Act, forced: bool = False, evidence: Mapping[str, JsonValue] | None = None
-) -> Entry:
-    """The entry that would make this night's checkpoint of `strategy` the champion. Raises PlanError if there is none.
+def draft_entry(manifest: Manifest, strategy: str, act: Act, forced: bool = False) -> Entry:
+    """The entry that would make this night's checkpoint of `strategy` the champion, with the gate's verdict on it.
 
-    Without `evidence` it holds the gate's verdict on the strategy.
+    Raises PlanError if there is no such checkpoint.
     """
     if strategy not in manifest.checkpoints or manifest.vocabulary is None:
         has = ", ".join(sorted(manifest.checkpoints)) or f"nothing (it is {manifest.outcome})"
@@ -93,7 +91,7 @@ def draft_entry(
         vocabulary=manifest.vocabulary,
         previous=None,
         at_period=act.at_period,
-        evidence=dict(evidence if evidence is not None else judged.model_dump(mode="json") if judged else {}),
+        evidence=judged.model_dump(mode="json") if judged else {},
     )
 
 

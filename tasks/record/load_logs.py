@@ -17,8 +17,10 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.due import root_period
-from nightloop.tasks.record.manifest import PeriodLogs
+from nightloop.tasks.record.manifest import PeriodLogs, TakenPart
 from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.record.taken_items import add_taken_items
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
@@ -56,6 +58,13 @@ def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequenc
     _refuse_other_rows(warehouse, night, read)
     versions = [(part.period, part.version) for part in read]
     return load.read_pairs(warehouse, vocabulary_of(objects, night), versions)
+
+
+def store_taken_items(objects: Objects, warehouse: Warehouse, night: Night) -> tuple[TakenPart, ...]:
+    """What users took up to and including the night: the parts of the night before, and the night's own pairs."""
+    before = night.previous.taken if night.previous else ()
+    read = night.logs if before else history(objects, night, ALL_HISTORY)
+    return add_taken_items(objects, before, pairs_of(objects, warehouse, night, read))
 
 
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:

@@ -90,6 +90,13 @@ class TermEvidence(Frozen):
     rivals: dict[str, RivalEvidence] = Field(default_factory=dict)
 
 
+class TakenPart(Frozen):
+    """A part of what users took: a blob of distinct pairs of user and item."""
+
+    blob: str
+    pairs: int
+
+
 class TrainingFailure(Frozen):
     """Why a strategy did not learn in a night. It keeps its last checkpoint and joins again the next night."""
 
@@ -130,6 +137,9 @@ class Manifest(Frozen):
     failed: dict[str, TrainingFailure] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's
+    taken: tuple[TakenPart, ...] = Field(
+        (), exclude_if=lambda parts: not parts
+    )  # what users took; empty if recommendations do not leave it out
     last_act: int = 0  # number of the newest entry by hand that the night knew; 0: none
     evidence: TermEvidence | None = None  # None: at a root, and in nights of releases that did not carry it
 

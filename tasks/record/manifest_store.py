@@ -19,6 +19,7 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.manifest import FORMAT, Manifest
 
 log = logging.getLogger(__name__)
+COUNTS_AS_MISSING = "%s; the night counts as missing until it is run again"
 
 
 def manifest_key(pipeline: str, index: int, revision: int) -> str:
@@ -34,7 +35,7 @@ def current_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | 
     try:
         return verified_manifest(objects, pipeline, index)
     except ValueError as error:
-        log.warning("%s; the night counts as missing until it is run again", error)
+        log.warning(COUNTS_AS_MISSING, error)
         return None
 
 
@@ -50,15 +51,18 @@ def next_revision(objects: Objects, pipeline: str, index: int) -> int:
 
 
 def read_chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, Manifest]:
-    """Current manifests of periods `first` to `last`, both included. They are read in parallel, because a store may be slow."""
-    indexes = range(first, last + 1)
-    with ThreadPoolExecutor(16) as pool:
-        manifests = pool.map(lambda index: current_manifest(objects, pipeline, index), indexes)
-        return {index: manifest for index, manifest in zip(indexes, manifests, strict=True) if manifest is not None}
+    """Current manifests of periods `first` to `last`, both included. Damaged ones are logged and count as missing."""
+    chain, damaged = survey_chain(objects, pipeline, first, last)
+    for damage in damaged.values():
+        log.warning(COUNTS_AS_MISSING, damage)
+    return chain
 
 
 def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
-    """Current manifests of these periods, and what is wrong with the damaged ones. Each is read once."""
+    """Current manifests of these periods, and what is wrong with the damaged ones. Each is read once.
+
+    They are read in parallel, because a store may be slow.
+    """
 
     def read_or_explain(index: int) -> Manifest | str | None:
         try:
@@ -71,17 +75,6 @@ def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tupl
         results = dict(zip(indexes, pool.map(read_or_explain, indexes), strict=True))
     good = {index: result for index, result in results.items() if isinstance(result, Manifest)}
     return good, {index: result for index, result in results.items() if isinstance(result, str)}
-
-
-def damaged_nights(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
-    """What is wrong with the damaged manifests of these periods, by period."""
-    wrong = {}
-    for index in range(first, last + 1):
-        try:
-            verified_manifest(objects, pipeline, index)
-        except ValueError as error:
-            wrong[index] = str(error)
-    return wrong
 
 
 def manifest_by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
@@ -185,16 +178,11 @@ def blobs_of(manifest: Manifest) -> tuple[str, ...]:
     """Names of all blobs that a manifest names, each once, in order."""
     checkpoints = list(manifest.checkpoints.values())
     checkpoints += [reference.checkpoint for reference in (manifest.served, manifest.champion) if reference]
-    names = [manifest.vocabulary] if manifest.vocabulary else []
+    names = [*((manifest.vocabulary,) if manifest.vocabulary else ()), *(part.blob for part in manifest.taken)]
     names += [reference.blob for reference in manifest.validated] + [
         reference.blob for reference in manifest.scores.values()
     ]
     return tuple(sorted({*names, *(k.weights for k in checkpoints), *(k.memory for k in checkpoints)}))
-
-
-def verify_blobs(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
-    """Everything that is wrong with the blobs of a manifest; empty: all exist with the right hash."""
-    return tuple(f"{manifest.name}: {problem}" for problem in blob_damage(objects, blobs_of(manifest)))
 
 
 def blob_damage(objects: Objects, names: Sequence[str]) -> list[str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.manifest_store import manifest_by_hash
-
-REMEMBERED = 4096  # manifests in the cache; every task of a night walks the chain, and a store may be slow
-_READ: dict[str, Manifest] = {}
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,12 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
         yield link
         if link.previous is None:
             return
-        before = _READ.get(link.previous)  # a manifest never changes, so it can be cached
-        if before is None:
-            before = manifest_by_hash(objects, link.pipeline, link.previous, link.period - 1)
-            if len(_READ) >= REMEMBERED:
-                _READ.clear()  # safe in any thread: entries are only a cache
-            _READ[link.previous] = before
-        link = before
+        link = _manifest(objects, link.pipeline, link.previous, link.period - 1)
+
+
+@lru_cache(maxsize=4096)  # a manifest never changes; every task of a night walks the chain, and a store may be slow
+def _manifest(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
+    return manifest_by_hash(objects, pipeline, hash, index)
 
 
 def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:

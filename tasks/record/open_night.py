@@ -19,7 +19,7 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
@@ -28,7 +28,13 @@ from nightloop.tasks.record.champion import champion_after
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.night_context import Night, walk_back
-from nightloop.tasks.record.outcomes import blocked_night, history_statistics, same_night, skipped_night
+from nightloop.tasks.record.outcomes import (
+    blocked_night,
+    history_statistics,
+    publish_manifest,
+    same_night,
+    skipped_night,
+)
 from nightloop.tasks.record.overrides import Override, read_override
 from nightloop.tasks.record.validations import load_validation
 from nightloop.tasks.validation.gx import EarlierNights
@@ -76,9 +82,9 @@ def open_night(
         return recorded
     night = replace(night, revision=revision)
     if skip is not None:
-        return _write_manifest(objects, night, skipped_night(_carry_vocabulary(night), skip.reason))
+        return publish_manifest(objects, skipped_night(_carry_vocabulary(night), skip.reason))
     if any(p.validated.verdict == "blocked" for p in passed):
-        return _write_manifest(objects, night, blocked_night(night))
+        return publish_manifest(objects, blocked_night(night))
     return replace(night, vocabulary=blobs.put(objects, vocabulary_to_bytes(passed[-1].vocabulary)))
 
 
@@ -139,9 +145,3 @@ def _carry_vocabulary(night: Night) -> Night:
             f"{night.name} is the root of {night.plan.pipeline}: it cannot be skipped, since later nights start from it"
         )
     return replace(night, vocabulary=night.previous.vocabulary)
-
-
-def _write_manifest(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
-    if not manifest_store.create_manifest(objects, manifest):
-        raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest is valid")
-    return manifest

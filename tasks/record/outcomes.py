@@ -79,7 +79,9 @@ def blocked_night(night: Night) -> Manifest:
 def skipped_night(night: Night, reason: str) -> Manifest:
     """The manifest of a period that an operator skipped. Checkpoints and vocabulary are those of the night before."""
     carried = night.previous.checkpoints if night.previous else {}
-    return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
+    taken = night.previous.taken if night.previous else ()
+    fields = {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold", "taken": taken}
+    return _manifest(night, fields)
 
 
 def _manifest(night: Night, fields: Mapping[str, object]) -> Manifest:
@@ -112,11 +114,17 @@ def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
             f"{manifest.pipeline}: the champion was changed while {manifest.name} ran ({newest[-1].reason!r}); "
             "nothing was written. Run the night again: finished steps are reused, only the comparison is new."
         )
+    publish_manifest(objects, manifest)
+
+
+def publish_manifest(objects: Objects, manifest: Manifest) -> Manifest:
+    """Write the manifest and return it. Raises ConflictError if another run wrote this night meanwhile."""
     if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
             "its manifest is valid. `nightloop status` shows it."
         )
+    return manifest
 
 
 def same_night(manifest: Manifest, night: Night) -> bool:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ValidationError
-
-from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical_json
 
 Decided = tuple[int, int, str]  # period, version and digest of a landing; the digest, since a new catalog counts from 1
 
@@ -36,7 +32,7 @@ def record_override(objects: Objects, pipeline: str, landing: Decided, decided: 
         raise PlanError(
             "an override needs a reason and the name of the person who decided; both are kept in the record"
         )
-    if objects.create(_key(pipeline, landing), seal(canonical_json(decided.model_dump(mode="json")))):
+    if objects.create(_key(pipeline, landing), seal_record(decided)):
         return decided
     stands, name = read_override(objects, pipeline, landing), name or f"period {landing[0]}"
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
@@ -50,11 +46,7 @@ def record_override(objects: Objects, pipeline: str, landing: Decided, decided: 
 
 def read_override(objects: Objects, pipeline: str, landing: Decided) -> Override | None:
     """The decision about this landing, or None. Raises DataError if its record was changed."""
-    key = _key(pipeline, landing)
-    try:
-        return read_parsed(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
-    except ValidationError as error:
-        raise DataError(f"{key} is not an override that this nightloop reads: {error}") from error
+    return read_record(objects, _key(pipeline, landing), Override, "an override")
 
 
 def _key(pipeline: str, landing: Decided) -> str:

@@ -12,17 +12,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from pydantic import ValidationError
-
 from nightloop.tasks.objects import blobs
-from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.objects.sealed_record import seal_record, unseal_record
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.plan.plan import canonical_json
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.entries import (
     Act,
@@ -147,7 +144,7 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
         _settle_pointer(objects, pipeline)
         return last
     numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
-    created = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # this write is the promotion
+    created = objects.create(entry_key(pipeline, expect + 1), seal_record(numbered))  # this write is the promotion
     stands = _read_back(objects, pipeline, expect + 1, numbered if created else None)
     _settle_pointer(objects, pipeline)
     return stands if repeats_entry(numbered, stands) else None
@@ -238,7 +235,11 @@ def _move_pointer(objects: Objects, newest: Entry) -> None:
         if present is not None and (present == newest or present.number > newest.number):
             return
         try:
-            done = objects.swap(key, _bytes(newest), stored[1]) if stored else objects.create(key, _bytes(newest))
+            done = (
+                objects.swap(key, seal_record(newest), stored[1])
+                if stored
+                else objects.create(key, seal_record(newest))
+            )
         except PermissionError:
             logger.info(
                 "%s is behind the log and may not be written from here", key
@@ -255,14 +256,7 @@ def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:
 
 
 def _parse(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
-    try:
-        entry = Entry.model_validate_json(unseal(key, sealed))
-    except ValidationError as error:
-        raise DataError(f"{key} is not an entry that this nightloop reads: {error}") from error
+    entry = unseal_record(Entry, key, sealed, "an entry")
     if entry.pipeline != pipeline or number not in (None, entry.number):
         raise DataError(f"{key} holds entry {entry.number} of {entry.pipeline}: it was swapped")
     return entry
-
-
-def _bytes(entry: Entry) -> bytes:
-    return seal(canonical_json(entry.model_dump(mode="json")))

@@ -9,10 +9,10 @@ import re
 from pydantic import JsonValue
 
 from nightloop.tasks.objects import blobs
-from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.checksum import seal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.objects.sealed_record import read_sealed
 from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def cached_result(objects: Objects, pipeline: str, key: str, step: str) -> dict[
     """
     record_key = step_result_key(pipeline, key, step)
     try:
-        data = read_parsed(objects, record_key, lambda sealed: unseal(record_key, sealed))
+        data = read_sealed(objects, record_key)
         if data is None:
             return None
         for sha in sorted(set(re.findall(rb'"([0-9a-f]{64})"', data))):

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from nightloop.tasks.plan.plan import canonical_json
+from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.record.manifest import CheckpointRef, PeriodLogs
 from nightloop.tasks.record.night_context import Night
+from nightloop.tasks.retraining.strategy import reads_ranking
 
 
 def pretrain_key(night: Night, logs: Sequence[PeriodLogs]) -> str:
@@ -31,6 +33,9 @@ def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
         "previous": previous.model_dump() if previous else None,
         "pretrain": start,
     }
+    parts = assemble(night.plan)
+    if reads_ranking(parts.strategies[label], parts.model):
+        inputs["judged"] = {"ranking": night.plan.ranking.model_dump(mode="json"), "metric": night.plan.leading_metric}
     return _key(night, inputs, logs)
 
 

@@ -7,9 +7,9 @@ import logging
 
 from pydantic import JsonValue
 
-from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.checksum import seal
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.objects.sealed_record import read_sealed
 from nightloop.tasks.plan.plan import canonical_json
 from nightloop.tasks.record.manifest import Manifest
 
@@ -23,9 +23,8 @@ def write_timings(objects: Objects, manifest: Manifest, value: dict[str, JsonVal
 
 def read_timings(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
     """The timings of a night, or None if they were not stored or cannot be read."""
-    key = _key(manifest)
     try:
-        data = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
+        data = read_sealed(objects, _key(manifest))
         return dict(json.loads(data)) if data else None
     except ValueError as error:
         log.warning("%s; the night's seconds and bytes are not known", error)

@@ -51,9 +51,7 @@ def load_validation(
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     if cached := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
-        return _outcome(
-            PeriodValidation.model_validate({**cached, "statistics": _to_numbers(cached["statistics"])}), rows
-        )
+        return _outcome(cached, rows)
     result = validate_period(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
     blob = blobs.put(objects, result.document)
     record: dict[str, JsonValue] = {
@@ -62,24 +60,18 @@ def load_validation(
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, record)
-    validation = PeriodValidation(
-        verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob
-    )
-    return _outcome(validation, rows)
+    return _outcome(record, rows)
 
 
-def _outcome(validated: PeriodValidation, rows: Rows) -> ValidationOutcome:
+def _outcome(record: Mapping[str, JsonValue], rows: Rows) -> ValidationOutcome:
+    """The outcome of a record, whose statistics become numbers again."""
     digest, arrived, aside = rows
-    return ValidationOutcome(validated, digest, arrived - aside, aside)
+    return ValidationOutcome(PeriodValidation.model_validate(record), digest, arrived - aside, aside)
 
 
 def _to_texts(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
     """Numbers as text, which keeps every digit, and NaN and infinity, which JSON does not have."""
     return {name: repr(float(value)) for name, value in statistics.items()}
-
-
-def _to_numbers(texts: JsonValue) -> dict[str, float]:
-    return {name: float(str(value)) for name, value in texts.items()} if isinstance(texts, dict) else {}
 
 
 def _key(inputs: Mapping[str, object], rows: Rows) -> str:

@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
+from nightloop.tasks.record.backfill_plan import Step
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.reports.table import Cell, Table
 
 
-class StepLike(Protocol):
-    """One line of a backfill's plan, as `nightloop.tasks.record.backfill_plan` plans it."""
-
-    @property
-    def period(self) -> int:
-        """The period."""
-        ...
-
-    @property
-    def action(self) -> str:
-        """run or skip."""
-        ...
-
-    @property
-    def why(self) -> str:
-        """Why, in words."""
-        ...
-
-
-def backfill(pipeline: str, steps: Sequence[StepLike], names: Mapping[int, str]) -> Table:
+def backfill(pipeline: str, steps: Sequence[Step], names: Mapping[int, str]) -> Table:
     """One row a period; the title says how many run. A period without a name is shown by its index."""
     runs = [step for step in steps if step.action == "run"]
     if runs:

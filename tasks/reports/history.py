@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.record.backfill_plan import State
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, Manifest
 
@@ -18,33 +18,18 @@ Notes = Mapping[str, Mapping[str, float]]  # "seconds" and "bytes", each by stra
 Scores = Mapping[str, Mapping[str, Numbers]]  # per-interaction results of one night, by strategy
 
 
-class StateLike(Protocol):
-    """The state of one period, as `nightloop.tasks.record.backfill_plan` reports it."""
-
-    @property
-    def state(self) -> str:
-        """missing, complete, blocked, skipped or stale."""
-        ...
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why, in words."""
-        ...
-
-
 @dataclass(frozen=True)
 class History:
     """The chain of one pipeline and what belongs to it. All but the first two may be empty."""
 
     pipeline: str
     nights: Mapping[int, Manifest]  # current manifest by period index
-    states: Mapping[int, StateLike] = field(default_factory=dict)
+    states: Mapping[int, State] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)  # of periods that have no manifest yet
     log: Sequence[Entry] = ()  # the promotion log, oldest first
     notes: Mapping[int, Notes] = field(default_factory=dict)
     validations: Mapping[int, Mapping[str, object]] = field(default_factory=dict)  # JSON of the validation blobs
     scored: Mapping[int, Scores] = field(default_factory=dict)  # for paired intervals, if they were read
-    oracle: Mapping[int, float] = field(default_factory=dict)  # best possible value of the metric, if it is known
     earlier: Mapping[int, Sequence[Manifest]] = field(
         default_factory=dict
     )  # what a repaired night replaced, oldest first
@@ -91,8 +76,8 @@ def control(history: History) -> str | None:
     """The strategy that never learns, by what the newest plan says; None if the plan has no such control."""
     for index in sorted(history.nights, reverse=True):
         parts = history.nights[index].plan.get("strategies")
-        controls = [s for s, part in parts.items() if _use(part) == CONTROL] if isinstance(parts, dict) else []
-        if controls:
+        used = parts.items() if isinstance(parts, dict) else ()
+        if controls := [s for s, part in used if isinstance(part, dict) and part.get("use") == CONTROL]:
             return min(controls)
     return None
 
@@ -152,10 +137,6 @@ def served_value(history: History, index: int, name_of_metric: str) -> float | N
         if champion_value is not None or served is None
         else value(history, index, served.strategy, name_of_metric)
     )
-
-
-def _use(part: object) -> object:
-    return part.get("use") if isinstance(part, dict) else None
 
 
 def _natural(name_of_metric: str) -> tuple[str, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.reports import history as h
-from nightloop.tasks.reports.css import CSS
 from nightloop.tasks.reports.findings import Finding, findings, headline
 from nightloop.tasks.reports.format import LONGEST, NONE, count, escape_html, without_severity
 from nightloop.tasks.reports.grid import grid
@@ -41,13 +41,14 @@ def page(history: h.History) -> str:
 
 def html_document(title: str, parts: Sequence[str]) -> str:
     """A whole page of these parts, which are HTML already; it may fetch nothing."""
+    style = (files("nightloop.tasks.reports") / "report.css").read_text(encoding="utf-8")
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape_html(title, 200)}</title><style>{CSS}</style></head>\n<body>\n"
+        f"<title>{escape_html(title, 200)}</title><style>{style}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from pydantic import JsonValue
 
 from nightloop.tasks.evaluation.paired_difference import Difference
@@ -28,19 +30,7 @@ def leaderboard(history: h.History) -> Table:
 
 def records(history: h.History) -> list[dict[str, JsonValue]]:
     """The standings as plain values, for `--json`."""
-    return [
-        {
-            "strategy": s.strategy,
-            "nights": s.nights,
-            "wins": s.wins,
-            "means": dict(s.means),
-            "seconds": s.seconds,
-            "bytes": s.bytes,
-            "versus_control": _plain(s.control),
-            "versus_champion": _plain(s.served),
-        }
-        for s in standings(history)
-    ]
+    return [asdict(standing) for standing in standings(history)]
 
 
 def _line(
@@ -52,7 +42,7 @@ def _line(
         s.strategy + (f" {MARK}" if s.strategy == champion else ""), "best" if s is rows[0] and s.nights else ""
     )
     costs = Cell(seconds(s.seconds)), Cell(size(s.bytes))
-    gaps = _gap(s.control), _gap(s.served)
+    gaps = _gap(s.versus_control), _gap(s.versus_champion)
     return name, Cell(count(s.nights)), values[0], *gaps, Cell(count(s.wins)), *costs, *parts, *values[1:]
 
 
@@ -70,12 +60,6 @@ def _gap(versus: Difference | float | None) -> Cell:
     if isinstance(versus, float):
         return Cell(signed(versus), "", "mean of the nights' differences; no interval at hand")
     return difference_cell(versus)
-
-
-def _plain(versus: Difference | float | None) -> JsonValue:
-    if isinstance(versus, Difference):
-        return {"mean": versus.mean, "low": versus.low, "high": versus.high, "users": versus.users, "rows": versus.rows}
-    return versus
 
 
 def _title(rows: list[Standing], metric: str) -> str:

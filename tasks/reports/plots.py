@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nightloop.tasks.reports import history as h
 from nightloop.tasks.reports import plot_style as d
 from nightloop.tasks.reports.format import count, join_words, number, plural, seconds
@@ -52,9 +54,8 @@ def metric_curve(history: h.History) -> d.Plot:
     figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
     axes = figure.add_axes((d.LEFT, 0.20, d.WIDTH, 0.62))
     look = line_styles(h.strategies(history), h.control(history))
-    lines = {s: [_value(history, i, s, metric) for i in nights] for s in look}
+    lines = {s: [math.nan if (v := h.value(history, i, s, metric)) is None else v for i in nights] for s in look}
     ends = draw_lines(axes, lines, look)
-    ends += _ceiling(axes, [history.oracle.get(i, math.nan) for i in nights])
     _mark_states(axes, history, nights)
     d.style_axes(axes, [h.name(history, i) for i in nights], metric)
     axes.tick_params(labelbottom=False)
@@ -74,7 +75,7 @@ def seconds_curve(history: h.History) -> d.Plot | None:
     lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items() if any(v > 0 for v in values)}
     if not lines:
         return None
-    means = {s: _mean(values) for s, values in lines.items()}
+    means = {s: float(np.nanmean(values)) for s, values in lines.items()}
     wide = max(means.values()) > 20 * min(means.values())
     title = _costliest(means)
     free = f"; {h.control(history)} trains nothing" if h.control(history) else ""
@@ -98,8 +99,10 @@ def evidence_curve(history: h.History) -> d.Plot | None:
     lines = {s: values for s, values in lines.items() if any(v == v for v in values)}
     if not lines:
         return None
-    newest = {s: v for s, values in lines.items() if (v := values[-1]) == v}
-    title = _title_of_evidence(newest)
+    last = max(
+        i for values in lines.values() for i, v in enumerate(values) if v == v
+    )  # the newest night that was judged
+    title = _title_of_evidence({s: v for s, values in lines.items() if (v := values[last]) == v})
     figure = d.canvas(title, "evidence that a strategy is better than what serves, as a part of what a promotion needs")
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
     axes.set_yscale("log")
@@ -124,8 +127,6 @@ def _part_of_needed(history: h.History, index: int, strategy: str) -> float:
 
 
 def _title_of_evidence(newest: Mapping[str, float]) -> str:
-    if not newest:
-        return "No challenger was judged in the newest night"
     best = max(newest, key=lambda s: newest[s])
     if newest[best] >= 1:
         return f"There is enough evidence that {best} is better than what serves"
@@ -160,20 +161,6 @@ def volume_bars(history: h.History) -> d.Plot | None:
 def _list_plotted_periods(history: h.History) -> list[int]:
     scored = h.scored_nights(history)
     return [i for i in h.periods(history) if scored and i >= scored[0]]
-
-
-def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
-    value = h.value(history, index, strategy, metric)
-    return math.nan if value is None else value
-
-
-def _ceiling(axes: Axes, values: Sequence[float]) -> list[d.End]:
-    present = [v for v in values if v == v]
-    if not present:
-        return []
-    dots: d.Dash = (0, (1, 1.5))
-    axes.plot(range(len(values)), values, color=d.INK, linestyle=dots, linewidth=1.4)
-    return [d.End(present[-1], "oracle (best possible)", d.INK, dots)]
 
 
 def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
@@ -240,8 +227,3 @@ def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
         if odd
         else f"{span}; all {plural(len(rows), 'night')} passed"
     )
-
-
-def _mean(values: Sequence[float]) -> float:
-    present = [v for v in values if v == v]
-    return sum(present) / len(present)

@@ -27,10 +27,6 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             "64-bit floats or as integers"
         )
     texts += [
-        f"the column {plain(name, 60)} holds ids as {kind}, so that different ids become one: write it as integers or as text"
-        for name, kind in sample.notes.rounded.items()
-    ]
-    texts += [
         f"no row of the column {plain(name, 60)} has several values, such as {plain(value, 60)!r}: write | between them, or take it "
         "out of `multi_value`"
         for name, value in sample.notes.several.items()

@@ -19,8 +19,8 @@ class Standing:
     means: dict[str, float]  # by metric, slices as `metric/slice`
     seconds: float | None
     bytes: float | None
-    control: Difference | float | None  # against NoUpdate: with interval, or the plain mean difference, plus is better
-    served: Difference | float | None  # against what served each night
+    versus_control: Difference | float | None  # against NoUpdate: with interval or the plain mean, plus is better
+    versus_champion: Difference | float | None  # against what served each night
 
 
 def standings(history: h.History) -> list[Standing]:
@@ -33,11 +33,11 @@ def standings(history: h.History) -> list[Standing]:
 
 def _correct_together(items: list[Standing]) -> list[Standing]:
     """The intervals of each column, corrected for the number of strategies."""
-    control = holm([s.control if isinstance(s.control, Difference) else None for s in items])
-    served = holm([s.served if isinstance(s.served, Difference) else None for s in items])
+    control = holm([s.versus_control if isinstance(s.versus_control, Difference) else None for s in items])
+    champion = holm([s.versus_champion if isinstance(s.versus_champion, Difference) else None for s in items])
     return [
-        replace(item, control=c or item.control, served=s or item.served)
-        for item, c, s in zip(items, control, served, strict=True)
+        replace(item, versus_control=one or item.versus_control, versus_champion=other or item.versus_champion)
+        for item, one, other in zip(items, control, champion, strict=True)
     ]
 
 
@@ -94,7 +94,7 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
         for i, r in sorted(rival.items())
         if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
     ]
-    paired = difference(pairs, metric) if pairs and _pairable(metric) else None
+    paired = difference(pairs, metric) if pairs and (metric in ("logloss", "auc") or "@" in metric) else None
     if paired:
         return paired
     nights = [
@@ -104,7 +104,3 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
     ]
     gaps = [(a - b) * (-1 if h.better(metric, 0, 1) else 1) for a, b in nights if a is not None and b is not None]
     return sum(gaps) / len(gaps) if gaps else None
-
-
-def _pairable(metric: str) -> bool:
-    return metric in ("logloss", "auc") or "@" in metric

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
@@ -45,22 +45,21 @@ class Table:
 
     def newest(self, most: int) -> Table:
         """The last `most` rows, with a note on how many are not shown."""
-        hidden = len(self.rows) - most
-        if hidden <= 0:
-            return self
-        note = f"{self.note} {hidden:,} older rows are not shown.".strip()
-        return Table(self.title, self.head, self.rows[-most:], note, self.right)
+        return self._part(self.rows[-most:], "older")
 
     def oldest(self, most: int) -> Table:
         """The first `most` rows, with a note on how many are not shown."""
-        hidden = len(self.rows) - most
-        note = f"{self.note} {hidden:,} later rows are not shown.".strip()
-        return self if hidden <= 0 else Table(self.title, self.head, self.rows[:most], note, self.right)
+        return self._part(self.rows[:most], "later")
+
+    def _part(self, rows: tuple[tuple[Cell, ...], ...], which: str) -> Table:
+        hidden = len(self.rows) - len(rows)
+        note = f"{self.note} {hidden:,} {which} rows are not shown.".strip()
+        return replace(self, rows=rows, note=note) if hidden else self
 
     def first(self, columns: int) -> Table:
         """The first `columns` columns: what a terminal has room for."""
         rows = tuple(row[:columns] for row in self.rows)
-        return Table(self.title, self.head[:columns], rows, self.note, self.right)
+        return replace(self, head=self.head[:columns], rows=rows)
 
     def parted(self, columns: int) -> tuple[Table, Table]:
         """Two narrower tables: `columns` columns with title and note, and the rest beside the first column again."""
@@ -114,7 +113,8 @@ def as_html(table: Table, caption: str = "h3") -> str:
     note = f'<p class="note">{escape_html(table.note, 2000)}</p>' if table.note else ""
     if not table.rows:
         return title + (note or '<p class="note">Nothing to show yet.</p>')
-    head = "".join(f"<th{_right(j, table)} scope=col>{escape_html(h)}</th>" for j, h in enumerate(table.head))
+    right = dict.fromkeys(table.right, ' class="n"')
+    head = "".join(f"<th{right.get(j, '')} scope=col>{escape_html(h)}</th>" for j, h in enumerate(table.head))
     rows = "\n".join(f"<tr>{''.join(_cell(j, c, table) for j, c in enumerate(row))}</tr>" for row in table.rows)
     inside = f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>"
     return f'{title}<div class="scroll" tabindex="0"><table>{inside}</table></div>{note}'
@@ -125,10 +125,6 @@ def _cell(column: int, cell: Cell, table: Table) -> str:
     hint = f' title="{escape_html(cell.hint, 2000)}"' if cell.hint else ""
     tag = f"<{'th scope=row' if column == 0 else 'td'}" + (f' class="{classes}"' if classes else "") + hint
     return f"{tag}>{escape_html(cell.text)}</{'th' if column == 0 else 'td'}>"
-
-
-def _right(column: int, table: Table) -> str:
-    return ' class="n"' if column in table.right else ""
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "insufficient_evidence": "warn"}
 NOTE = (
     "Difference: challenger minus what served on the same rows of the last nights, plus is better, with an interval for one "
-    "look. Evidence: what the gate promotes by, since the champion's strategy began to serve, and what is needed."
+    "look. Evidence: what the gate promotes by, since the champion's strategy began to serve, and what is needed so that any false "
+    "promotion in a year has a chance of at most gate.alpha."
 )
 ORDER = ("promote", "hold", "reject", "insufficient_evidence")
 

@@ -11,7 +11,7 @@ from nightloop.tasks.layers.state import update_state, with_state, without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError, PlanError
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, lookback_of
 from nightloop.tasks.training.resize import grow, initial_weights
 
 
@@ -53,7 +53,7 @@ def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -
     >>> print([len(one.weights["table.user"]) for one in (root, fold(model, FineTune(), root, second))])
     [12, 14]
     """
-    return update_grown(model, strategy, grow(model, checkpoint, logs), recent_rows(logs, strategy.lookback))
+    return update_grown(model, strategy, grow(model, checkpoint, logs), recent_rows(logs, lookback_of(strategy, model)))
 
 
 def update_grown(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:

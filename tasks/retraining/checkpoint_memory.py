@@ -16,7 +16,7 @@ from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.retraining.advance import recent_rows
-from nightloop.tasks.retraining.strategy import Strategy, Teachable
+from nightloop.tasks.retraining.strategy import Strategy, Teachable, lookback_of
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.weight_average import Snapshot
 
@@ -75,7 +75,7 @@ def update_learner(
 
     A ValueError becomes a DataError whose message begins with `where` and the learner's name.
     """
-    rows = recent_rows(logs, learner.lookback)
+    rows = recent_rows(logs, lookback_of(learner, model))
     try:
         if objective is None:
             return learner.update(model, checkpoint, rows)

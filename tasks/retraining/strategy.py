@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 
 ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
+
+
+def lookback_of(strategy: Strategy, model: Model) -> int:
+    """Periods of logs that `update` reads with this model.
+
+    A strategy that reads how the plan ranks rows, or one within which another does, reads all history of a ranking: what
+    users took before is not ranked against what they take now.
+    """
+    return ALL_HISTORY if reads_ranking(strategy, model) else strategy.lookback
+
+
+def reads_ranking(strategy: Strategy, model: Model) -> bool:
+    """Whether what it returns depends on how the plan ranks rows: on `logs.ranking` and `logs.metric`."""
+    return model.family == "ranking" and any(getattr(one, "reads_ranking", False) for one in with_inner(strategy))
+
+
+def refuse_composed(learner: object, wrapper: str) -> None:
+    """Raises PlanError if a learner, or a strategy within it, serves more than the model's own weights."""
+    composing = [one for one in with_inner(learner) if getattr(one, "composes", False)]
+    if composing:  # the innermost is the one that does it
+        raise PlanError(
+            f"learner: {wrapper} makes weights of a learner's weights, and {type(composing[-1]).__name__} serves more than "
+            "the model's own: scores of single pairs, or several members; Hedge can take it, and so can Blend"
+        )
+
+
+def with_inner(strategy: object) -> Iterator[object]:
+    """The strategy and all strategies within it."""
+    yield strategy
+    for value in vars(strategy).values():
+        for inner in value if isinstance(value, tuple) else (value,):
+            if hasattr(inner, "update"):
+                yield from with_inner(inner)
 
 
 class Strategy(Protocol):
@@ -17,9 +52,12 @@ class Strategy(Protocol):
 
     A class that has these members is enough; nothing is inherited. It may also have class attributes, which let a plan
     that does not fit be refused when it is read: `models`, names of the models that it goes with; `families`, of logs,
-    "ranking" or "ctr"; `needs`, options that must be switched on in the model. `search_space` says which options are worth
-    tuning (`nightloop.tasks.plan.search_space`). `nightloop.tasks.retraining.contract` has the checks that every strategy
-    must pass.
+    "ranking" or "ctr"; `needs`, options that must be switched on in the model; `reads_ranking`, true if it reads how the
+    plan ranks rows (`logs.ranking` and `logs.metric`), as a prequential choice does: it is then given all history;
+    `composes`, true if it serves more than the model's own weights: pair scores (`nightloop.tasks.modules.pair_scores`) or
+    several members (`nightloop.tasks.modules.stacked_weights`).
+    `search_space` says which options are worth tuning (`nightloop.tasks.plan.search_space`).
+    `nightloop.tasks.retraining.contract` has the checks that every strategy must pass.
 
     Attributes
     ----------

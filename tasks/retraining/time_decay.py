@@ -10,9 +10,13 @@ from nightloop.tasks.data.logs import Logs
 
 def popularity(logs: Logs, half_life: float) -> Tensor:
     """log(1 + decayed count) of every item at the close of `logs`, [items] float32: zero for items that were never taken."""
+    return torch.log1p(decayed_counts(logs, half_life)).float()
+
+
+def decayed_counts(logs: Logs, half_life: float) -> Tensor:
+    """How often every item was taken at the close of `logs`, each time by its `decay_weights`, [items] float64."""
     item = logs.fields.index("item")
-    count = torch.bincount(logs.rows[:, item], decay_weights(logs, half_life), minlength=logs.sizes[item])
-    return torch.log1p(count).float()
+    return torch.bincount(logs.rows[:, item], decay_weights(logs, half_life), minlength=logs.sizes[item])
 
 
 def decay_weights(logs: Logs, half_life: float) -> Tensor:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, cast
-
-from torch import Tensor
 
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import vocabulary_from_bytes as vocabulary_from
+from nightloop.tasks.evaluation.rank import ranking_parts
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
 from nightloop.tasks.modules.fused_tables import table_sizes
+from nightloop.tasks.modules.model import Factored
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import TakenPart
+from nightloop.tasks.record.taken_items import load_taken_items
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.id_map import id_map
-from nightloop.tasks.serving.ranking_model import model_from_factors
-
-
-class FactorModel(Protocol):
-    """What a ranking model adds to `Model`."""
-
-    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
-        """Users [U, d] and items [I, d] whose dot products are the scores."""
-        ...
+from nightloop.tasks.serving.ranking_model import Factors, model_from_factors
 
 
 class ServingModel(Protocol):
@@ -44,12 +39,20 @@ class ServingModel(Protocol):
         ...
 
 
-def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> ServingModel:
+def load_model(
+    objects: Objects, plan: Plan, weights: str, vocabulary: str, taken: Sequence[TakenPart] = ()
+) -> ServingModel:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
-    Raises FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
+    `taken` is what users took, which a ranking model does not recommend to them again. Raises
+    FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
     """
-    return build_model(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
+    model = build_model(
+        plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary))
+    )
+    if not taken or not isinstance(model, Factors):
+        return model
+    return replace(model, taken=load_taken_items(objects, taken, len(model.user_ids)))
 
 
 def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> ServingModel:
@@ -63,6 +66,6 @@ def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Serving
     if wrong:
         raise DataError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
-        users, items = cast(FactorModel, model).factors(weights)
-        return model_from_factors(users, items, ids["user"], ids["item"])
+        users, items, pairs = ranking_parts(cast(Factored, model).factors, weights)
+        return model_from_factors(users, items[:-1], ids["user"], ids["item"], pairs)
     return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.multi_value)

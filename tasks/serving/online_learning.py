@@ -17,7 +17,8 @@ from nightloop.tasks.correction.corrector import ScoredRows, Shape
 from nightloop.tasks.correctors import build_all
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.plan.plan import Plan, Serving
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.serving_options import Serving
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.pending_labels import PendingLabels, Row, ScoredRequest, gather_rows
 from nightloop.tasks.training.hidden_features import logits_and_hidden

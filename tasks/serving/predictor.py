@@ -72,7 +72,7 @@ class Predictor:
     >>> from nightloop.tasks.serving.predictor import Predictor, Version
     >>> from nightloop.tasks.serving.ranking_model import model_from_factors
     >>> ids, ref = IdMap(["a", "b"], {"a": 0, "b": 1}), CheckpointRef(weights="0" * 64, memory="0" * 64)
-    >>> model = model_from_factors(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
+    >>> model = model_from_factors(torch.tensor([[1.0, 0], [0, 1], [0.5, 0.5]]), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
     >>> entry = Entry.model_construct(name="2026-01-02", strategy="FineTune", checkpoint=ref)
     >>> predictor = Predictor(None, "shop", Version(entry, "", model, None, None))
     >>> predictor.recommend("a", k=1), predictor.recommend("unknown", k=1), predictor.score(["b"], ["a"])
@@ -80,10 +80,11 @@ class Predictor:
     """
 
     def __init__(self, objects: Objects, pipeline: str, version: Version) -> None:
-        self._objects, self._pipeline, self._now = objects, pipeline, version
-        self._loading = threading.Lock()
-        self._problem = ""
-        self._learning = Learning(version.online_model, version.plan.serving) if version.online_model else None
+        self._objects, self._pipeline, self._loading = objects, pipeline, threading.Lock()
+        self.now = version  # what serves, as a whole: keep it if several questions must be about the same champion
+        self.problem = ""  # why the newest champion could not be loaded and an older one serves
+        # what a click model's correctors learn from the labels; None for a ranking model
+        self.learning = Learning(version.online_model, version.plan.serving) if version.online_model else None
 
     @classmethod
     def open(cls, objects: Objects, pipeline: str) -> Predictor:
@@ -97,22 +98,7 @@ class Predictor:
     @property
     def version(self) -> Entry:
         """What serves: its entry in the promotion log, with manifest, period, strategy, and who promoted it and why."""
-        return self._now.entry
-
-    @property
-    def problem(self) -> str:
-        """Why the newest champion could not be loaded and an older one serves; empty if it could."""
-        return self._problem
-
-    @property
-    def now(self) -> Version:
-        """What serves, as a whole: keep it if several questions must be about the same champion."""
-        return self._now
-
-    @property
-    def learning(self) -> Learning | None:
-        """What a click model's correctors learn from the labels; None for a ranking model."""
-        return self._learning
+        return self.now.entry
 
     def score(
         self,
@@ -154,9 +140,9 @@ class Predictor:
 
     def score_requests(self, requests: Sequence[RecordedRequest]) -> list[ScoredRequest | NightloopError]:
         """As `answer`, for several requests in one pass of the model; the answer to a wrong one is its error."""
-        now = self._now
-        if now.online_model is not None and self._learning is not None:
-            return score_requests(self._learning, now.online_model, requests)
+        now = self.now
+        if now.online_model is not None and self.learning is not None:
+            return score_requests(self.learning, now.online_model, requests)
         return [_score_request(now, question) for question in requests]
 
     def recommend(
@@ -164,7 +150,8 @@ class Predictor:
     ) -> list[tuple[str, float]]:
         """The best `k` items of this user as (item id, score), best first, without those in `exclude`.
 
-        An unknown user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
+        A ranking leaves out what the user took up to the champion's night, unless the plan says otherwise. An unknown
+        user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
         as for `score`. Raises DataError if `k` is below 1 or features do not fit.
         """
         scored = self.best(user, k, exclude, features or {})
@@ -175,13 +162,13 @@ class Predictor:
         request: str | None = None, when: str = "",
     ) -> ScoredRequest:  # fmt: skip
         """As `recommend`; returns what `answer` returns, for the items that were chosen."""
-        now = self._now
-        if now.online_model is None or self._learning is None:
+        now = self.now
+        if now.online_model is None or self.learning is None:
             ranked = now.model.recommend(user, k, exclude, features)
             items, scores = [item for item, _ in ranked], [score for _, score in ranked]
             return _without_correction(now, ScoreRequest([user] * len(items), items, features), when, scores)
         clicks = now.online_model.clicks
-        base, probability, notes = self._learning.correct(now.online_model, clicks.catalogue(user, features))
+        base, probability, notes = self.learning.correct(now.online_model, clicks.catalogue(user, features))
         items = [item for item, _ in top_items(probability, k, exclude, clicks.ids["item"])]
         rows = clicks.ids["item"].rows(items)
         chosen_features = {n: [v[row] for row in rows] if is_row_wise(v) else v for n, v in features.items()}
@@ -190,7 +177,7 @@ class Predictor:
             now.online_model, inputs, when, (base[rows], probability[rows], tuple(note[rows] for note in notes))
         )
         if request is not None:
-            self._learning.remember(request, scored)
+            self.learning.remember(request, scored)
         return scored
 
     def observe(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Observed:
@@ -205,18 +192,18 @@ class Predictor:
 
     def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """As `observe`, a few rows at each step, so that requests can be answered in between."""
-        if self._learning is None:
+        if self.learning is None:
             raise DataError("this champion is a ranking model: there is no probability that a label could correct")
-        return self._learning.observe_in_steps(labels)
+        return self.learning.observe_in_steps(labels)
 
     def save(self, server: str) -> bool:
         """Write what was learned to the store; False if another server of this name did so at the same time."""
-        return self._learning is not None and snapshot.save(self._objects, self._pipeline, server, self._learning)
+        return self.learning is not None and snapshot.save(self._objects, self._pipeline, server, self.learning)
 
     def restore(self, server: str) -> bool:
         """Continue from what `save` wrote, before the first request; False if nothing usable is there."""
-        return self._learning is not None and snapshot.load_snapshot(
-            self._objects, self._pipeline, server, self._learning
+        return self.learning is not None and snapshot.load_snapshot(
+            self._objects, self._pipeline, server, self.learning
         )
 
     def refresh(self) -> bool:
@@ -229,7 +216,7 @@ class Predictor:
             changed = self.reload()
         except Exception as error:  # whatever is wrong with the new champion, the old one must continue to serve
             message = redact(f"{type(error).__name__}: {error}")
-            self._problem = (
+            self.problem = (
                 f"{message}. Fix what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
             )
             log.error(
@@ -237,24 +224,24 @@ class Predictor:
                 self._pipeline,
                 self.version.strategy,
                 self.version.name,
-                self._problem,
+                self.problem,
             )
             return False
-        self._problem = ""
+        self.problem = ""
         return changed
 
     def reload(self) -> bool:
         """As `refresh`, but raises if a champion does not load; the old one continues to serve."""
         with self._loading:
             tag = _tag(self._objects, self._pipeline)
-            if tag == self._now.tag:
+            if tag == self.now.tag:
                 return False
-            before, fresh = self._now, _load_champion(self._objects, self._pipeline, tag)
-            if fresh.online_model is not None and self._learning is not None:
-                self._learning.replace_model(fresh.online_model, fresh.plan.serving)
-            self._now = fresh
+            before, fresh = self.now, _load_champion(self._objects, self._pipeline, tag)
+            if fresh.online_model is not None and self.learning is not None:
+                self.learning.replace_model(fresh.online_model, fresh.plan.serving)
+            self.now = fresh
         log.info("%s: %s of %s serves now", self._pipeline, self.version.strategy, self.version.name)
-        return self._now.entry != before.entry
+        return self.now.entry != before.entry
 
 
 def _score_request(now: Version, question: RecordedRequest) -> ScoredRequest | NightloopError:
@@ -289,7 +276,7 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
             f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )
     plan = Plan.model_validate(manifest.plan)
-    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary)
+    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary, manifest.taken)
     version = Version(entry, tag, model, plan, None)
     return (
         replace(version, online_model=with_correctors(version.name, model, plan))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from nightloop.tasks.data.vocabulary import Vocabulary
@@ -23,6 +23,7 @@ from nightloop.tasks.record.manifest import CheckpointRef
 from nightloop.tasks.serving.fresh_process import fork_server_of_process
 from nightloop.tasks.serving.id_map import id_map
 from nightloop.tasks.serving.load import build_model
+from nightloop.tasks.serving.pending_labels import ScoreRequest
 
 log = logging.getLogger(__name__)
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
@@ -83,25 +84,14 @@ def predictions(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> list[fl
     return build_model(plan, weights, vocabulary).score(questions.users, questions.items, questions.features)
 
 
-@dataclass(frozen=True)
-class SmokeQuestions:
-    """Pairs to be scored, with their features by column."""
-
-    users: list[str]
-    items: list[str]
-    features: dict[str, list[str] | list[float]]
-
-
-def smoke_questions(plan: Plan, vocabulary: Vocabulary) -> SmokeQuestions:
+def smoke_questions(plan: Plan, vocabulary: Vocabulary) -> ScoreRequest:
     """A fixed set of pairs spread over the whole vocabulary, an unknown user and an unknown item among them."""
     users, items = (_spread(id_map(vocabulary, field).names) for field in ("user", "item"))
     if plan.family == "ranking":  # its models look at users and items alone, whatever else the logs hold
-        return SmokeQuestions(users, items[::-1], {})
-    features: dict[str, list[str] | list[float]] = {
-        c: _spread(id_map(vocabulary, c).names) for c in plan.columns.categorical
-    }
+        return ScoreRequest(users, items[::-1], {})
+    features: dict[str, object] = {c: _spread(id_map(vocabulary, c).names) for c in plan.columns.categorical}
     features |= {column: [(j % 7) / 3 - 1 for j in range(ROWS)] for column in plan.columns.numeric}
-    return SmokeQuestions(users, items[::-1], features)
+    return ScoreRequest(users, items[::-1], features)
 
 
 def compare_predictions(expected: Sequence[float], predicted: Sequence[float]) -> SmokeResult:

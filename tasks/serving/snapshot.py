@@ -11,10 +11,10 @@ from torch import Tensor
 
 from nightloop.tasks.correction.chain import restore_chain
 from nightloop.tasks.modules.checkpoint import from_bytes, pack, to_bytes, unpack
-from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.checksum import seal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.objects.sealed_record import read_sealed
 from nightloop.tasks.serving.online_learning import Learning
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learni
     """
     key = snapshot_key(pipeline, server)
     try:
-        data = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
+        data = read_sealed(objects, key)
         if data is None:
             return False
         _restore(learning, from_bytes(data))

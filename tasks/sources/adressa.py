@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.json_lines import read_json_lines
-from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, require_path, rows_in_period
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import HOUR, Period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -80,7 +80,7 @@ class Adressa:
         near = [file for file in files if _is_near(file, period)]
         if not near:
             raise FileNotFoundError(f"no file of {self.path[:200]!r} is named by a date near period {period.name}")
-        wanted = list(dict.fromkeys([*plan_columns(columns), ARTICLE]))
+        wanted = list(dict.fromkeys([*columns.names, ARTICLE]))
         return _read(read_json_lines(warehouse, near, columns, wanted, period.rows is None), period, near[0])
 
 

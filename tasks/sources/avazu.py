@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
-from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, require_path, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -74,7 +74,7 @@ class Avazu:
         """The period's rows. Raises FileNotFoundError if there is no file, DataError if it has another format."""
         if columns.time != TIME:
             raise DataError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
-        wanted = [name for name in plan_columns(columns) if name not in ("hour_of_day", "weekday")]
+        wanted = [name for name in columns.names if name not in ("hour_of_day", "weekday")]
         rows = read_delimited(warehouse, list_files(warehouse, self.path), Dialect(","), columns, wanted, False)
         return rows_in_period(_read_hours(rows), period, self.path)
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.lake.periods import HOUR, Period
 from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.days import DAY, days_of, midnight, refuse_options, refuse_unknown_columns
 from nightloop.tasks.simulation.latent_world import Floats, Ints, moving_values, normal, uniform
 
-DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
 USER, ITEM = 0, 1  # fields; all others belong, by turns, to the user, the item and the visit
 SINGLE, PAIR, TRIPLE, NUMBER, BASE = 0.7, 1.1, 1.1, 0.5, 0.6  # standard deviations of the parts, in logits
 MOVED = 0.6  # the part of a pair's or an item's effect that moves, as variance
@@ -113,23 +111,10 @@ class ClickWorld:
 
     def __post_init__(self) -> None:
         """Raise PlanError with every option that is out of range, and what it may be."""
-        wrong = [
-            f"{name} is {given!r}, must be {' or '.join(map(repr, legal))}"
-            for name, given, legal in (("like", self.like, RATES), ("size", self.size, ("small", "full")))
-            if given not in legal
-        ]
-        wrong += [
-            f"{name} is {given!r}, must be 0 to {high}"
-            for name, given, high in (("drift", self.drift, 2), ("crosses", self.crosses, 5), ("delay", self.delay, 1000),
-                                      ("seed", self.seed, 2**31), ("rows", self.rows, MOST))
-            if not 0 <= given <= high
-        ]  # fmt: skip
-        try:
-            date.fromisoformat(self.start)
-        except (TypeError, ValueError):
-            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
-        if wrong:
-            raise PlanError("the click world has wrong options: " + "; ".join(wrong))
+        refuse_options("the click world", self, {
+            "like": tuple(RATES), "size": ("small", "full"), "drift": (0, 2), "crosses": (0, 5), "delay": (0, 1000),
+            "seed": (0, 2**31), "rows": (0, MOST),
+        })  # fmt: skip
 
     @property
     def shape(self) -> WorldShape:
@@ -158,21 +143,13 @@ class ClickWorld:
         """The impressions of one period, by time. Raises DataError if a column of the plan is not simulated."""
         simulated = self.columns
         names = [simulated.user, simulated.item, "ts", "known", "click", *simulated.categorical, *simulated.numeric]
-        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
-                 *columns.numeric, *columns.key]  # fmt: skip
-        unknown = [name for name in wanted if name not in names]
-        if unknown:
-            raise DataError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
+        refuse_unknown_columns(f"the click world ({self.like})", names, columns)
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
         """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
-        whole = period.start is None or period.end is None
-        begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
         columns = self.columns
-        for number in range(self.shape.days):
-            if self.midnight(number) >= end or self.midnight(number + 1) <= begin:
-                continue
+        for number, begin, end in days_of(period, self.start, self.shape.days):
             day = self.day(number)
             window = slice(*np.searchsorted(day.times, [begin, end]).tolist())
             texts = {f"C{j + 1}": pa.array(day.values[window, j].astype(str).astype(object), pa.string())
@@ -184,10 +161,6 @@ class ClickWorld:
                 {**texts, **numbers, **times, "click": pa.array(day.label[window], pa.int8())}
             )
 
-    def midnight(self, number: int) -> int:
-        """First microsecond (UTC, since 1970) of day `number`."""
-        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
-
     def day(self, number: int) -> Day:
         """Day `number`, the same whatever was asked before."""
         random, rows = np.random.default_rng([self.seed, number, 11]), self.shape.rows
@@ -198,7 +171,7 @@ class ClickWorld:
         numbers = np.floor(np.exp(1.0 + 1.2 * random.normal(size=(rows, self.shape.numeric))))
         chance = 1.0 / (1.0 + np.exp(-self._logit(values, numbers, days)))
         label = (random.random(rows) < chance).astype(np.int64)
-        times = self.midnight(number) + np.round(time_of_day * DAY).astype(np.int64)
+        times = midnight(self.start, number) + np.round(time_of_day * DAY).astype(np.int64)
         label_times = times + (self.delay * HOUR * random.exponential(size=rows)).astype(np.int64)
         return Day(values, numbers, times, label_times, chance, label)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
 from nightloop.tasks.formats.file_columns import check_columns
 from nightloop.tasks.formats.row_order_time import DAY, MADE, Positions
-from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, require_path, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -102,13 +102,13 @@ class Criteo:
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError if there is no file, DataError if it has another format."""
         files = _days(list_files(warehouse, self.path))
-        check_columns(self.path, (*NAMES, *MADE), plan_columns(columns))
+        check_columns(self.path, (*NAMES, *MADE), columns.names)
         return rows_in_period(self._rows(warehouse, files, period, columns), period, self.path)
 
     def _rows(
         self, warehouse: Warehouse, files: dict[int, str], period: Period, columns: Columns
     ) -> Iterator[pa.RecordBatch]:
-        clock, wanted = self.positions, [name for name in plan_columns(columns) if name in NAMES] or ["label"]
+        clock, wanted = self.positions, [name for name in columns.names if name in NAMES] or ["label"]
         file_roles = columns.model_copy(update={"time": wanted[0]})  # of the columns that the files have
         for day, file in sorted(files.items()):
             begins, single = clock.midnight(day), len(files) == 1

@@ -16,7 +16,7 @@ from nightloop.tasks.formats.decompress import UNPACK
 from nightloop.tasks.formats.file_columns import MayLack
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
-from nightloop.tasks.formats.select_files import in_path, list_files, name_files, plan_columns, rows_in_period
+from nightloop.tasks.formats.select_files import in_path, list_files, name_files, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -142,7 +142,7 @@ class Files:
         files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
-        wanted, may_lack = plan_columns(columns), self._may_lack(warehouse, columns)
+        wanted, may_lack = columns.names, self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
@@ -171,7 +171,7 @@ class Files:
     def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
         """All rows of one file, with their times as `_micros`."""
         always = (-(2**62), 2**62)
-        return self._read(warehouse, [file], columns, plan_columns(columns), always, self._may_lack(warehouse, columns))
+        return self._read(warehouse, [file], columns, columns.names, always, self._may_lack(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
         """The names of a file's columns; `whole`: also keys that JSON lines have late. Raises DataError if it has none."""

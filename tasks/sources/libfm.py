@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
 from nightloop.tasks.formats.file_columns import check_columns
 from nightloop.tasks.formats.row_order_time import MADE, Positions
-from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, rows_in_period
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -108,7 +108,7 @@ class LibFM:
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError if there is no file, DataError if no line is such a row."""
         files = [file for path in self.paths for file in list_files(warehouse, path)]
-        check_columns(self.paths[0], ("label", *self.fields, *MADE), plan_columns(columns))
+        check_columns(self.paths[0], ("label", *self.fields, *MADE), columns.names)
         lines = read_delimited(warehouse, files, WHOLE, columns.model_copy(update={"time": "line"}), ["line"], False)
         return rows_in_period(self.positions.put(self._rows(lines, files[0]), "row", end=period.end), period, files[0])
 

@@ -12,7 +12,6 @@ from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
 from nightloop.tasks.formats.select_files import (
     list_files,
     midnight_of,
-    plan_columns,
     rows_between_dates,
     rows_in_period,
 )
@@ -105,7 +104,7 @@ class MovieLens:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's ratings. Raises FileNotFoundError if there is no file, DataError if it is damaged."""
-        files, wanted, bounded = list_files(warehouse, self.path), plan_columns(columns), bool(self.begin or self.end)
+        files, wanted, bounded = list_files(warehouse, self.path), columns.names, bool(self.begin or self.end)
         if self.liked is not None:
             wanted = list(dict.fromkeys([*(name for name in wanted if name != LABEL), RATING]))
         timed = period.rows is None or bounded

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from itertools import count
 from typing import Literal, NamedTuple
@@ -13,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.days import DAY, days_of, id_texts, midnight, refuse_options, refuse_unknown_columns
 from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving_values, normal, uniform
 
-DAY = 86_400_000_000  # microseconds
 PART = 1 << 20  # pairs of user and item that are weighed at once
 TASTES = 8  # latent dimensions
 STRENGTH = 2.2  # standard deviation of a user's affinity to items, in logits
@@ -103,21 +101,9 @@ class RankingWorld:
 
     def __post_init__(self) -> None:
         """Raise PlanError with every option that is out of range, and what it may be."""
-        wrong = [
-            f"{name} is {given!r}, must be {' or '.join(map(repr, legal))}"
-            for name, given, legal in (("like", self.like, PACES), ("size", self.size, ("small", "paper")))
-            if given not in legal
-        ]
-        if self.drift is not None and not 0 <= self.drift <= 2:
-            wrong.append(f"drift is {self.drift!r}, must be 0 to 2, or null for the world's own")
-        if not 0 <= self.seed <= 2**31:
-            wrong.append(f"seed is {self.seed!r}, must be 0 to {2**31}")
-        try:
-            date.fromisoformat(self.start)
-        except (TypeError, ValueError):
-            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
-        if wrong:
-            raise PlanError("the ranking world has wrong options: " + "; ".join(wrong))
+        refuse_options("the ranking world", self, {
+            "like": tuple(PACES), "size": ("small", "paper"), "drift": (0, 2), "seed": (0, 2**31),
+        })  # fmt: skip
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -144,31 +130,18 @@ class RankingWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
-        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
-                 *columns.numeric, *columns.key]  # fmt: skip
-        unknown = [name for name in wanted if name not in ("user_id", "item_id", "ts")]
-        if unknown:
-            raise DataError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
+        refuse_unknown_columns("the ranking world", ("user_id", "item_id", "ts"), columns)
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
         """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
-        whole = period.start is None or period.end is None
-        begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
-        for number in range(self.shape[3]):
-            midnight = self.midnight(number)
-            if midnight >= end or midnight + DAY <= begin:
-                continue
+        for number, begin, end in days_of(period, self.start, self.shape[3]):
             users, items, times = self.takes(number)
             window = slice(*np.searchsorted(times, [begin, end]).tolist())
             yield pa.RecordBatch.from_pydict({
-                "user_id": _names("u", users[window]), "item_id": _names("i", items[window]),
+                "user_id": id_texts("u", users[window]), "item_id": id_texts("i", items[window]),
                 "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
             })  # fmt: skip
-
-    def midnight(self, number: int) -> int:
-        """First microsecond (UTC, since 1970) of day `number`."""
-        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
 
     def takes(self, number: int) -> tuple[Ints, Ints, Ints]:
         """Day `number`: user and item numbers and µs since 1970, [n] each, by time; no pair is repeated."""
@@ -185,7 +158,7 @@ class RankingWorld:
         return (
             users_taking,
             items_taken,
-            self.midnight(number) + np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000,
+            midnight(self.start, number) + np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000,
         )
 
     def _choose_items(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
@@ -261,8 +234,8 @@ class RankingWorld:
         """Scores that use the true world on day `number`: affinity plus appeal."""
         users, items = self.alive(number)
         return Oracle(
-            tuple(_names("u", users).to_pylist()),
-            tuple(_names("i", items).to_pylist()),
+            tuple(id_texts("u", users).to_pylist()),
+            tuple(id_texts("i", items).to_pylist()),
             np.column_stack([self.tastes_of(users, number), np.ones(len(users))]),
             np.column_stack([self.traits_of(items), self._appeal(items, number)]),
         )
@@ -271,8 +244,3 @@ class RankingWorld:
 def _prime(least: int) -> int:
     """The smallest prime that is not below `least`."""
     return next(n for n in count(max(least, 2)) if all(n % k for k in range(2, int(n**0.5) + 1)))
-
-
-def _names(letter: str, numbers: Ints) -> pa.Array:
-    """Ids as text: u17, i203."""
-    return pa.array(np.char.add(letter, numbers.astype(str)).astype(object), pa.string())

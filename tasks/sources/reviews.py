@@ -11,7 +11,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited, split_fields
 from nightloop.tasks.formats.file_head import first_lines
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
-from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, require_path, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -99,12 +99,12 @@ def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Ite
     layout = ROLES if headless else _layout(file, line or json_keys(warehouse, file))
     theirs = dict(zip(ROLES, layout, strict=True))
     file_roles = columns.model_copy(update={"time": theirs.get(columns.time, columns.time)})
-    wanted = list(dict.fromkeys(theirs.get(name, name) for name in plan_columns(columns)))
+    wanted = list(dict.fromkeys(theirs.get(name, name) for name in columns.names))
     if csv:
         rows = read_delimited(warehouse, [file], Dialect(",", "utf-8", headless), file_roles, wanted, timed)
     else:
         rows = read_json_lines(warehouse, [file], file_roles, wanted, timed)
-    ours = {theirs[name]: name for name in plan_columns(columns) if name in theirs}
+    ours = {theirs[name]: name for name in columns.names if name in theirs}
     for batch in rows:
         yield batch.rename_columns([ours.get(name, name) for name in batch.schema.names])
 

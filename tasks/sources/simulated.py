@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from math import inf
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from nightloop.tasks.formats.select_files import midnight_of
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.days import DAY, days_of, id_texts, midnight, refuse_options, refuse_unknown_columns
 from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, LatentWorld, Oracle
 
-DAY = 86_400_000_000  # microseconds
 DEVICES = ("phone", "desktop", "tablet")
 HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12, 13, 12, 9, 5], dtype=float)
 SLATE = 40  # items a visitor sees before one is clicked
@@ -97,29 +98,11 @@ class Simulated:
 
     def __post_init__(self) -> None:
         """Raise PlanError with every option that is out of range, and what it may be."""
-        wrong = [
-            f"{name} is {getattr(self, name)!r}, must be 1 to {most:,}"
-            for name, most in MOST.items()
-            if not 1 <= getattr(self, name) <= most
-        ]
-        wrong += [
-            f"{name} is {getattr(self, name)!r}, must be at least 2 days"
-            for name in ("user_life", "item_life")
-            if not getattr(self, name) >= 2
-        ]
-        wrong += [
-            f"{name} is {getattr(self, name)!r}, must be {low} to {high}"
-            for name, low, high in (("drift", 0, 2), ("weekly", 0, 0.9), ("base_rate", 0.001, 0.9), ("seed", 0, 2**31))
-            if not low <= getattr(self, name) <= high
-        ]
-        if self.kind not in ("clicks", "impressions"):
-            wrong.append(f"kind is {self.kind!r}, must be 'clicks' or 'impressions'")
-        try:
-            date.fromisoformat(self.start)
-        except (TypeError, ValueError):
-            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
-        if wrong:
-            raise PlanError("the simulated source has wrong options: " + "; ".join(wrong))
+        refuse_options("the simulated source", self, {
+            **{name: (1, most) for name, most in MOST.items()}, "user_life": (2, inf), "item_life": (2, inf),
+            "drift": (0, 2), "weekly": (0, 0.9), "base_rate": (0.001, 0.9), "seed": (0, 2**31),
+            "kind": ("clicks", "impressions"),
+        })  # fmt: skip
 
     @property
     def world(self) -> LatentWorld:
@@ -150,36 +133,15 @@ class Simulated:
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
         names = self.day(0).schema.names
-        wanted = [
-            columns.user,
-            columns.item,
-            columns.time,
-            *([columns.label] if columns.label else []),
-            *columns.categorical,
-            *columns.numeric,
-            *columns.key,
-        ]
-        unknown = [name for name in wanted if name not in names]
-        if unknown:
-            raise DataError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
+        refuse_unknown_columns(f"the simulated source ({self.kind})", names, columns)
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
         """Rows from `start` to `end`; all rows if the lake cuts by equal counts."""
-        if period.start is None or period.end is None:
-            for number in range(self.days):
-                yield self.day(number)
-            return
-        first = self.midnight(0)
-        for number in range(max(0, (period.start - first) // DAY), min(self.days, -(-(period.end - first) // DAY))):
+        for number, begin, end in days_of(period, self.start, self.days):
             batch = self.day(number)
-            times = batch.column("ts").cast(pa.int64()).to_numpy()
-            low, high = np.searchsorted(times, [period.start, period.end])
+            low, high = np.searchsorted(batch.column("ts").cast(pa.int64()).to_numpy(), [begin, end])
             yield batch.slice(int(low), int(high - low))
-
-    def midnight(self, number: int) -> int:
-        """First microsecond (UTC, since 1970) of day `number`."""
-        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
 
     def volume(self, number: int) -> int:
         """Rows of day `number`: weekends are busier, and weeks differ a little."""
@@ -204,7 +166,7 @@ class Simulated:
         edges = np.concatenate([[0.0], np.cumsum(HOURS / HOURS.sum())])
         within = np.interp(random.random(self.volume(number)), edges, np.arange(25) / 24.0)
         spread = np.sort((within * (DAY - 10_000_000)).astype(np.int64))
-        return np.asarray(self.midnight(number) + spread + np.arange(len(spread)))
+        return np.asarray(midnight(self.start, number) + spread + np.arange(len(spread)))
 
     def _choose(self, number: int, who: Ints, hour: Floats, random: np.random.Generator) -> tuple[Ints, Ints, Ints]:
         """The item, its position and whether it was clicked, for each visit."""
@@ -237,8 +199,8 @@ class Simulated:
         world = self.world
         device = np.where((who * 7 + hour.astype(np.int64) // 8) % 10 < 6, 0, 1 + who % 2)
         columns: dict[str, pa.Array] = {
-            "user_id": _names("u", who),
-            "item_id": _names("i", item),
+            "user_id": id_texts("u", who),
+            "item_id": id_texts("i", item),
             "ts": pa.array(times, pa.timestamp("us", tz="UTC")),
             "category": pa.array(np.array(CATEGORIES, dtype=object)[world.category_of(item)], pa.string()),
             "device": pa.array(np.array(DEVICES, dtype=object)[device], pa.string()),
@@ -257,8 +219,8 @@ class Simulated:
         tastes = world.tastes_of(users, np.full(len(users), float(number)))
         appeal = world.appeal_of(items, age, np.full(1, float(number))) if self.kind == "clicks" else 0.0 * age
         return Oracle(
-            tuple(_names("u", users).to_pylist()),
-            tuple(_names("i", items).to_pylist()),
+            tuple(id_texts("u", users).to_pylist()),
+            tuple(id_texts("i", items).to_pylist()),
             np.column_stack([tastes, np.ones(len(users))]),
             np.column_stack([world.traits_of(items), appeal]),
         )
@@ -268,7 +230,7 @@ class Simulated:
         user_numbers, item_numbers = (
             np.array([int(name[1:]) for name in names], dtype=np.int64) for names in (users, items)
         )
-        number = ((instants - self.midnight(0)) // DAY).astype(np.float64)
+        number = ((instants - midnight_of(self.start)) // DAY).astype(np.float64)
         affinity = np.sum(self.world.tastes_of(user_numbers, number) * self.world.traits_of(item_numbers), axis=1)
         habit = self.world.habit_of(item_numbers, (instants % DAY) / (DAY / 24))
         look = float(np.mean((1.0 + np.arange(PAGE)) ** -BIAS))
@@ -277,8 +239,3 @@ class Simulated:
 
 def _sigmoid(logit: Floats) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-logit)))
-
-
-def _names(letter: str, numbers: Ints) -> pa.Array:
-    """Ids as text: u17, i203."""
-    return pa.array(np.char.add(letter, numbers.astype(str)).astype(object), pa.string())

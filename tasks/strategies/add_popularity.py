@@ -15,8 +15,8 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.prequential_loss import make_judge
+from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 from nightloop.tasks.retraining.time_decay import popularity
 
 TABLE = "table.item"
@@ -30,8 +30,9 @@ class AddPopularity:
 
     Each interaction counts half as much `half_life` periods later. Gradient steps learn which user likes which item;
     how often an item was taken recently is known exactly and need not be learned. If several `weights` g are given, one
-    is chosen at the close of every period, before training on it: the one that would have served that
-    period with the smallest loss (ties: the one named first). For MF with the option `biases`.
+    is chosen at the close of every period, before training on it: the one that would have served that period best by
+    the plan's leading metric, against the candidates of the score step (ties: the one named first). For MF with the
+    option `biases`.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ class AddPopularity:
     needs: ClassVar[tuple[str, ...]] = ("biases",)  # options of the model
 
     def __post_init__(self) -> None:
+        refuse_composed(self.learner, "AddPopularity")
         if not 0 < self.half_life < 1e6:
             raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
         if not self.weights or not all(isfinite(share) and share >= 0 for share in self.weights):
@@ -90,6 +92,11 @@ class AddPopularity:
     def lookback(self) -> int:
         """The learner's, or ten half-lives before the newest period: what is older counts less than a thousandth."""
         return max(self.learner.lookback, ceil(10 * self.half_life) + 1)
+
+    @property
+    def reads_ranking(self) -> bool:
+        """Whether there is a choice."""
+        return len(self.weights) > 1
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -108,23 +115,21 @@ class AddPopularity:
         """Choose the weight on the newest period, let the learner learn from it, add popularity."""
         require_keys(checkpoint.memory, ("own/weights/", "share"), "AddPopularity")
         learner_weights, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
-        share = self._choose(model, learner_weights, logs, before)
+        share = self._choose(model, Checkpoint(checkpoint.period, learner_weights), logs, before)
         learner_checkpoint = Checkpoint(checkpoint.period, learner_weights, unpack("learner", checkpoint.memory))
         return self._make_checkpoint(
             update_learner(self.learner, "AddPopularity's learner", model, learner_checkpoint, logs), logs, share
         )
 
-    def _choose(self, model: Model, learner_weights: Weights, logs: Logs, before: float) -> float:
+    def _choose(self, model: Model, learned: Checkpoint, logs: Logs, before: float) -> float:
         """The weight that would have served the newest period best; `before` if the period has no rows."""
-        newest = logs.since(logs.period)
-        if not len(newest):
+        if not len(logs.since(logs.period)):
             return before
+        if len(self.weights) == 1:
+            return self.weights[0]
         earlier = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
-        rows, log_popularity = evaluation_rows(model, newest), popularity(earlier, self.half_life)
-        return min(
-            self.weights,
-            key=lambda share: mean_logloss(model, _add_bias(learner_weights, share * log_popularity), rows),
-        )
+        judge, log_popularity = make_judge(model, logs, learned.period), popularity(earlier, self.half_life)
+        return min(self.weights, key=lambda share: judge(_add_bias(learned.weights, share * log_popularity)))
 
     def _make_checkpoint(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
         learner_memory = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}

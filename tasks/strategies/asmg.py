@@ -26,8 +26,8 @@ from nightloop.tasks.retraining.checkpoint_memory import (
     require_shapes,
     update_learner,
 )
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
-from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
+from nightloop.tasks.retraining.prequential_loss import make_judge, weights_at_close
+from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy, refuse_composed
 from nightloop.tasks.training.weight_average import Snapshot
 
 Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
@@ -72,18 +72,19 @@ class ASMG:
     window : int or tuple of int, default 3
         k, the number of weights in a window, 1 or more. 3 is the value of the authors' code. Several values have a
         generator each, and their costs add up; the one is served that would have served the closed period best (ties:
-        the first named). For `full` it is the number of weights from which on M is trained.
+        the first named), by the plan's leading metric for a ranking and by log loss for clicks. For `full` it is the
+        number of weights from which on M is trained.
     hidden : int, default 4
         Numbers in the state of each GRU, 1 or more. 4 is best on all data sets of the paper.
     residual : bool, default False
         Not in the paper. True adds w_t to the output, so that M starts as the learner. Not for `Linear`.
     mask_inactive : bool, default False
         Not in the paper. True leaves rows that no weights of the window changed as they are.
-    training : TrainConfig, default 1 epoch, batch size 1024, lr 0.01
-        How M is trained, by Adam in float32, with `l2` on the parameters of M. The values are those of the authors'
-        code.
+    training : TrainConfig, default 3 epochs, batch size 1024, lr 0.01
+        How M is trained, by Adam in float32, with `l2` on the parameters of M. Batch size and lr are those of the
+        authors' code, which takes 1 epoch of far more rows.
 
-    min_steps : int, default 100
+    min_steps : int, default 150
         Not in the paper. Fewest steps of M a night: the batch is made smaller until there are so many. With 7,000 rows a
         night a batch of 1024 leaves 7 steps, where the paper's data sets have hundreds. 0: the batch size as it is.
 
@@ -112,7 +113,7 @@ class ASMG:
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
     >>> served = run_chain(model, ASMG(FineTune(), window=2, residual=True), periods)[-2]
     >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
-    0.597
+    0.593
     """
 
     learner: Strategy
@@ -121,10 +122,11 @@ class ASMG:
     hidden: int = 4
     residual: bool = False
     mask_inactive: bool = False
-    training: TrainConfig = TrainConfig(epochs=1, batch_size=1024, lr=0.01)  # noqa: RUF009 (frozen)
-    min_steps: int = 100
+    training: TrainConfig = TrainConfig(epochs=3, batch_size=1024, lr=0.01)  # noqa: RUF009 (frozen)
+    min_steps: int = 150
 
     def __post_init__(self) -> None:
+        refuse_composed(self.learner, "ASMG")
         if (
             not self.windows
             or not 1 <= min(self.windows) <= max(self.windows) <= ROUNDS
@@ -152,6 +154,11 @@ class ASMG:
         return max(judges, self.learner.lookback)
 
     @property
+    def reads_ranking(self) -> bool:
+        """Whether there is a choice."""
+        return len(self.windows) > 1
+
+    @property
     def models(self) -> tuple[str, ...] | None:
         """Names of the models the learner goes with; None: all."""
         return getattr(self.learner, "models", None)
@@ -165,7 +172,7 @@ class ASMG:
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose a window, train the generators and then the learner, generate the served weights."""
         pool, makers, before = self._load_memory(model, checkpoint, logs)
-        choice = self._choose(model, makers, pool, logs.since(logs.period), before)
+        choice = self._choose(model, makers, pool, logs, before)
         makers = [self._train_maker(model, maker, pool, logs) for maker in makers]
         learner_weights = pool[0].weights if pool else checkpoint.weights
         learner_checkpoint = Checkpoint(checkpoint.period, learner_weights, unpack("learner", checkpoint.memory))
@@ -207,16 +214,17 @@ class ASMG:
         return past_weights(memory), makers, min(int(memory["choice"]), len(makers) - 1)
 
     def _choose(
-        self, model: Model, makers: Sequence[MetaGenerator], pool: Sequence[Snapshot], newest: Logs, before: int
+        self, model: Model, makers: Sequence[MetaGenerator], pool: Sequence[Snapshot], logs: Logs, before: int
     ) -> int:
-        """Position of the maker that would have served `newest` best; `before` if nothing can be compared."""
-        if len(makers) == 1 or not pool or not len(newest):
+        """Position of the maker that would have served the newest period best; `before` if nothing can be compared."""
+        if len(makers) == 1 or not pool or not len(logs.since(logs.period)):
             return before
-        rows, losses = evaluation_rows(model, newest), []
-        weights = [_tensors_at_close(past.weights, newest, pool[0].period) for past in pool]
+        close, losses = pool[0].period, []
+        judge = make_judge(model, logs, close)
+        weights = [weights_at_close(past.weights, logs, close) for past in pool]
         for maker in makers:
-            past_maker = replace(maker, hidden=_tensors_at_close(maker.hidden, newest, pool[0].period))
-            losses.append(mean_logloss(model, self._generate_weights(past_maker, weights), rows))
+            past_maker = replace(maker, hidden=weights_at_close(maker.hidden, logs, close))
+            losses.append(judge(self._generate_weights(past_maker, weights)))
         return losses.index(min(losses))
 
     def _train_maker(self, model: Model, maker: MetaGenerator, pool: Sequence[Snapshot], logs: Logs) -> MetaGenerator:
@@ -262,9 +270,3 @@ def _maker_tensors(maker: MetaGenerator) -> dict[str, Tensor]:
 def _between(logs: Logs, after: int, until: int) -> Logs:
     """The rows after one period, until the close of another, which is then the newest."""
     return replace(logs.select((logs.periods > after) & (logs.periods <= until)), period=until)
-
-
-def _tensors_at_close(tensors: Weights, logs: Logs, period: int) -> dict[str, Tensor]:
-    """The tensors as they were at the close of a period: later ids have no row yet."""
-    sizes = {PREFIX + field: int((born <= period).sum()) for field, born in zip(logs.fields, logs.born, strict=True)}
-    return {name: tensor[: sizes[name]] if name in sizes else tensor for name, tensor in tensors.items()}

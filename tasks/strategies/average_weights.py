@@ -15,8 +15,8 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import pack_snapshots, past_weights, require_keys, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.prequential_loss import make_judge
+from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 from nightloop.tasks.training.weight_average import Snapshot, average_weights
 
 
@@ -25,8 +25,9 @@ class AverageWeights:
     """Serves an average of a learner's weights; the learner continues from its own weights, never from the average.
 
     If several coefficients or counts are given, one is chosen at the close of every period, before training
-    on it: the one that would have served that period with the smallest loss (ties: the one named first). A row of a
-    table is averaged only over the periods in which its id was known.
+    on it: the one that would have served that period best (ties: the one named first), by the plan's leading metric
+    against the candidates of the score step if it is a ranking, by log loss if it has labels. A row of a table is
+    averaged only over the periods in which its id was known.
 
     Parameters
     ----------
@@ -76,6 +77,7 @@ class AverageWeights:
     counts: tuple[int, ...] = (1, 2, 3, 5)
 
     def __post_init__(self) -> None:
+        refuse_composed(self.learner, "AverageWeights")
         if not self.coefficients or not all(0 <= a < 1 for a in self.coefficients):
             raise PlanError(f"coefficients: given {self.coefficients}; each is the old average's share, 0 <= a < 1")
         if not self.counts or not all(1 <= k <= ROUNDS for k in self.counts):
@@ -85,6 +87,11 @@ class AverageWeights:
     def lookback(self) -> int:
         """The learner's."""
         return self.learner.lookback
+
+    @property
+    def reads_ranking(self) -> bool:
+        """Whether there is a choice."""
+        return len(self._shares()) > 1
 
     @property
     def models(self) -> tuple[str, ...] | None:
@@ -101,7 +108,7 @@ class AverageWeights:
         require_keys(checkpoint.memory, ("pool/periods", "pool/0/weights/", "choice"), "AverageWeights")
         pool = past_weights(checkpoint.memory)
         before = int(checkpoint.memory["choice"])
-        choice = self._choose(model, pool, logs.since(logs.period), before)
+        choice = self._choose(model, pool, logs, before)
         learner_checkpoint = Checkpoint(checkpoint.period, pool[0].weights, unpack("learner", checkpoint.memory))
         learned = update_learner(self.learner, "AverageWeights' learner", model, learner_checkpoint, logs)
         older = (
@@ -117,13 +124,13 @@ class AverageWeights:
             return [(1 - a, a) for a in self.coefficients]
         return [(1 / k,) * k for k in self.counts]
 
-    def _choose(self, model: Model, pool: Sequence[Snapshot], newest: Logs, before: int) -> int:
-        """Position of the shares that would have served `newest` best; `before` if nothing can be compared."""
+    def _choose(self, model: Model, pool: Sequence[Snapshot], logs: Logs, before: int) -> int:
+        """Position of the shares that would have served the newest period best; `before` if nothing can be compared."""
         shares = self._shares()
-        if len(shares) == 1 or len(pool) == 1 or not len(newest):
+        if len(shares) == 1 or len(pool) == 1 or not len(logs.since(logs.period)):
             return before
-        rows = evaluation_rows(model, newest)
-        losses = [mean_logloss(model, average_weights(pool, share, newest), rows) for share in shares]
+        judge = make_judge(model, logs, pool[0].period)
+        losses = [judge(average_weights(pool, share, logs)) for share in shares]
         return losses.index(min(losses))
 
 

@@ -1,10 +1,11 @@
-"""Hedge: several strategies side by side; the one that would have served best so far is served."""
+"""Hedge: several strategies side by side; the one that would have served best so far is served, or a mean of all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,8 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
+from nightloop.tasks.retraining.member_scores import member_of, mix_members
+from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy
 
 
@@ -23,9 +25,11 @@ class Hedge:
     """Prequential choice: every candidate continues by itself, and the one with the largest weight is served.
 
     At the close of a period, before training on it, each candidate's loss on it is measured. The weight of the
-    candidate becomes w^`forget` exp(-`eta` loss), divided by the sum over all candidates. The loss is the mean binary
-    cross-entropy; a ranking has one negative for each positive. Ties go to the candidate named first, so that it serves
-    until there is a difference. Time and memory are the sums of the candidates'.
+    candidate becomes w^`forget` exp(-`eta` loss), divided by the sum over all candidates. The loss of a ranking is 1
+    minus the plan's leading metric (NDCG@20) against the candidates that the night's score step deals, so that scores of
+    any scale compare; that of clicks is the mean log loss. Ties go to the candidate named first, so that it serves until
+    there is a difference. Time and memory are the sums of the candidates'. Of rankings all history is read, because
+    what a user took before is no candidate.
 
     Parameters
     ----------
@@ -38,6 +42,11 @@ class Hedge:
     share : float, default 0.0
         Part of all weight that is distributed evenly after every period, 0 <= share < 1, so that a candidate can come
         back soon.
+    serve : {"pick", "mix"}, default "pick"
+        `pick`: the candidate of the largest weight. `mix`: the mean of the candidates' standardised scores by their
+        weights, for rankings with MF; `eta` then says how fast the mean moves to the best. The losses of rankings are
+        between 0 and 1, so that with eta = sqrt(8 log(n) / T) the loss of T periods is at most sqrt(T log(n) / 2) above
+        that of the best of n candidates, if a mean loses no more than its parts do on average.
 
     Raises
     ------
@@ -71,6 +80,8 @@ class Hedge:
     eta: float = 1.0
     forget: float = 1.0
     share: float = 0.0
+    serve: Literal["pick", "mix"] = "pick"
+    reads_ranking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.candidates:
@@ -81,8 +92,21 @@ class Hedge:
             raise PlanError(f"forget: given {self.forget}; what earlier periods count is 0 to 1")
         if not 0 <= self.share < 1:
             raise PlanError(f"share: given {self.share}; the part that is given to all alike is 0 <= share < 1")
+        if self.serve not in ("pick", "mix"):
+            raise PlanError(f"serve: given {self.serve!r}; allowed are 'pick' and 'mix'")
         if self.models is not None and not self.models:
-            raise PlanError("candidates: there is no model that all of them go with")
+            mixed = "; scores can be mixed with MF alone" if self.serve == "mix" else ""
+            raise PlanError(f"candidates: there is no model that all of them go with{mixed}")
+
+    @property
+    def composes(self) -> bool:
+        """Whether what it serves may have pair scores."""
+        return self.serve == "mix" or any(getattr(candidate, "composes", False) for candidate in self.candidates)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Scores are mixed of rankings alone."""
+        return ("ranking",) if self.serve == "mix" else ("ranking", "ctr")
 
     @property
     def lookback(self) -> int:
@@ -91,54 +115,59 @@ class Hedge:
 
     @property
     def models(self) -> tuple[str, ...] | None:
-        """Names of the models that all candidates go with; None: all."""
+        """Names of the models that all candidates go with, and of them MF for a mean of scores; None: all."""
         named = [models for c in self.candidates if (models := getattr(c, "models", None)) is not None]
+        named += [("MF",)] if self.serve == "mix" else []
         return tuple(name for name in named[0] if all(name in models for models in named)) if named else None
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All candidates start with equal weights; the first one is served."""
         checkpoints = [candidate.start(model, weights, logs) for candidate in self.candidates]
         log_weights = torch.full((len(checkpoints),), -log(len(checkpoints)), dtype=torch.float64)
-        return self._make_checkpoint(checkpoints, log_weights, logs)
+        return self._make_checkpoint(model, checkpoints, log_weights, logs, None)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Score all candidates on the newest period, then let each learn. A DataError names the one that fails."""
         checkpoints = self._load_candidates(checkpoint)
-        log_weights = self._update_log_weights(
-            model, checkpoints, checkpoint.memory["log_weights"], logs.since(logs.period)
-        )
+        log_weights = self._update_log_weights(model, checkpoints, checkpoint.memory["log_weights"], logs)
         learned = [
             update_learner(candidate, f"Hedge's candidates[{number}]", model, before, logs)
             for number, (candidate, before) in enumerate(zip(self.candidates, checkpoints, strict=True))
         ]
-        return self._make_checkpoint(learned, log_weights, logs)
+        return self._make_checkpoint(model, learned, log_weights, logs, checkpoint.memory.get("scales"))
 
     def _update_log_weights(
-        self, model: Model, checkpoints: Sequence[Checkpoint], before: Tensor, newest: Logs
+        self, model: Model, checkpoints: Sequence[Checkpoint], before: Tensor, logs: Logs
     ) -> Tensor:
-        """Logarithms of the weights [candidates] float64 after `newest`; unchanged if it has no rows."""
-        if not len(newest):
+        """Logarithms of the weights [candidates] float64 after the newest period; unchanged if it has no rows."""
+        if not len(logs.since(logs.period)):
             return before
-        rows = evaluation_rows(model, newest)
-        losses = torch.tensor(
-            [mean_logloss(model, checkpoint.weights, rows) for checkpoint in checkpoints], dtype=torch.float64
-        )
+        judge = make_judge(model, logs, checkpoints[0].period)
+        losses = torch.tensor([judge(checkpoint.weights) for checkpoint in checkpoints], dtype=torch.float64)
         updated = torch.log_softmax(self.forget * before - self.eta * losses, 0)
         return torch.log((1 - self.share) * updated.exp() + self.share / len(checkpoints)) if self.share else updated
 
-    def _make_checkpoint(self, checkpoints: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
-        """The checkpoint: the first of the largest weight is served, all are kept in memory."""
+    def _make_checkpoint(
+        self, model: Model, checkpoints: Sequence[Checkpoint], log_weights: Tensor, logs: Logs, scales: Tensor | None
+    ) -> Checkpoint:
+        """The checkpoint: the first of the largest weight is served, or the mean; all are kept in memory."""
         memory: dict[str, Tensor] = {"log_weights": log_weights}
         for number, checkpoint in enumerate(checkpoints):
             memory |= pack(f"candidates/{number}/weights", checkpoint.weights)
             memory |= pack(f"candidates/{number}/memory", checkpoint.memory)
-        best = int((log_weights == log_weights.max()).nonzero()[0])
-        return Checkpoint(logs.period, checkpoints[best].weights, memory)
+        if self.serve == "pick":
+            best = int((log_weights == log_weights.max()).nonzero()[0])
+            return Checkpoint(logs.period, checkpoints[best].weights, memory)
+        members = [member_of(model, checkpoint.weights) for checkpoint in checkpoints]
+        before = torch.zeros_like(log_weights) if scales is None else scales
+        served, memory["scales"] = mix_members(model, members, log_weights.exp(), logs, before)
+        return Checkpoint(logs.period, served, memory)
 
     def _load_candidates(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         """The candidates' own checkpoints. Raises DataError if the memory is not that of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
-        require_keys(memory, ["log_weights", *(f"candidates/{number}/weights/" for number in range(count))], "Hedge")
+        folders = [f"candidates/{number}/weights/" for number in range(count)]
+        require_keys(memory, ["log_weights", *(["scales"] if self.serve == "mix" else []), *folders], "Hedge")
         require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")
         memories = [unpack(f"candidates/{number}", memory) for number in range(count)]
         return [Checkpoint(checkpoint.period, unpack("weights", part), unpack("memory", part)) for part in memories]

@@ -21,7 +21,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ class SML:
     min_steps: int = 300
 
     def __post_init__(self) -> None:
+        if self.learner is not None:
+            refuse_composed(self.learner, "SML")
         refuse_outside("min_steps", self.min_steps, ROWS, 0, "the fewest steps of an epoch of step 2")
         refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:

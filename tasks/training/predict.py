@@ -13,6 +13,8 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX, dense_names, offsets, table_sizes, with_zero_rows
 from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
 from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
+from nightloop.tasks.modules.pair_scores import has_pairs, pair_scores_of
+from nightloop.tasks.modules.stacked_weights import is_stacked, stacked_members
 from nightloop.tasks.plan.errors import DataError
 
 
@@ -57,8 +59,11 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     >>> predict(LR(("user", "item")), weights, logs)[:3].tolist(), logs.rows[:3, 1].tolist()
     ([2.5, 0.5, 0.5], [0, 1, 2])
     """
+    if is_stacked(weights):
+        members, line = stacked_members(weights)
+        return line[0] + torch.stack([predict(model, one, logs, batch) for one in members], 1) @ line[1:]
     sizes = table_sizes(model, weights)
-    if isinstance(model, StatefulModel) and isinstance(model, Factored):
+    if isinstance(model, Factored) and (isinstance(model, StatefulModel) or has_pairs(weights)):
         return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
     if missing:
@@ -107,14 +112,15 @@ def _look_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) ->
 
 
 def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
-    """Logits [n] of a model whose factors are made of more than a row's own weights."""
+    """Logits [n] of a model whose factors are made of more than a row's own weights, or of weights with pair scores."""
     ids = [logs.rows[:, logs.fields.index(field)] for field in ("user", "item")]
     factors = model.factors(with_zero_rows(weights))
     rows = [
         torch.where(i < 0, len(table) - 1, i.clamp(max=len(table) - 1)) for i, table in zip(ids, factors, strict=True)
     ]
     logits: Tensor = vecdot(*(table.index_select(0, i) for i, table in zip(rows, factors, strict=True)))
-    return _check_finite(logits)
+    pairs = pair_scores_of(weights)
+    return _check_finite(logits if pairs is None else logits + pairs.of_pairs(*ids))
 
 
 def _check_finite(logits: Tensor) -> Tensor:

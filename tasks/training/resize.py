@@ -23,7 +23,8 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """The checkpoint with tables as long as `logs.sizes`. Existing rows are not changed.
 
     New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first
-    values. They are equal for all strategies, because they come from the logs' generator. If rare values share a row
+    values, and zeros if the table is wider than the model's. They are equal for all strategies, because they come from
+    the logs' generator. If rare values share a row
     (`Logs.others`), new rows start as copies of it. Any other tensor in memory whose last part is `table.<field>` gets
     zeros, and so does the state kept beside the weights. Raises DataError if a table is longer than the vocabulary, or
     a tensor in memory is not as long as its table.
@@ -72,7 +73,7 @@ def _grow_tensor(
     if field not in fresh:
         return tensor
     new = fresh[field].to(tensor.dtype)
-    if shared is None:
+    if shared is None or new.shape[1:] != tensor.shape[1:]:  # a table of several strategies' columns is wider
         new = new.new_zeros(len(new), *tensor.shape[1:])
     elif field in shared:
         new = tensor[shared[field]].expand(len(new), -1)

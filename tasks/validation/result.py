@@ -62,7 +62,7 @@ def judge(
     if stopping or unchecked:
         verdict = "blocked" if accepted is None else "overridden"
         reasons = reasons if accepted is None else [f"accepted by an operator: {accepted}", *reasons]
-    shortened = tuple(_short(reason) for reason in reasons[:MOST])
+    shortened = tuple(r if len(r) <= LONGEST else f"{r[: LONGEST - 1]}…" for r in reasons[:MOST])
     document = {
         "verdict": verdict,
         "reasons": list(shortened),
@@ -71,10 +71,6 @@ def judge(
         "great_expectations": [_plain(results[check.name]) for check in checks if check.name in results],
     }
     return Validation(verdict, shortened, dict(statistics), canonical_json(document))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[str, JsonValue]:

@@ -18,17 +18,13 @@ Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
 SOMEBODY = (
     "an id: no blank, no word for a missing id (unknown, undefined, n/a, (not set)), no control characters or lost letters, no number that "
     'a spreadsheet or Java wrote with an exponent (1.23457E+12, 1.2345678E7) or a spreadsheet guards (="0012" or \'0012), no commas '
-    "between thousands (1,234), no list; another rule "
+    "between thousands (1,234), no quotes around it, no list; another rule "
     "is `forbidden` of the column under `expectations: rules` of the plan"
 )
 LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds or nanoseconds by mistake
 
 
 WORDS = ", or a word for them: true, false, yes, no"
-
-
-def _format_value(value: str | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,13 @@ class RowRule:
     @property
     def words(self) -> str:
         """What is allowed, for people."""
+        allowed = [f"{value:g}" if isinstance(value, float) else value for value in self.allowed[:20]]
         return {
             "null": "no value missing",
             "length": f"at most {self.most} characters",
             "forbidden": SOMEBODY if self.pattern == NOBODY else "no value that the plan's rule `forbidden` names",
             "range": f"{self.least} to {self.most}",
-            "values": f"one of {', '.join(_format_value(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
+            "values": f"one of {', '.join(allowed)}{WORDS if self.column == 'label' else ''}",
             "outside": "a time inside the period",
         }[self.kind]
 
@@ -111,9 +108,5 @@ def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
     if forbidden and not number:
         rules.append(RowRule(column, "forbidden", pattern=forbidden))
     if allowed:
-        rules.append(RowRule(column, "values", allowed=tuple(_convert_value(number, value) for value in allowed)))
+        rules.append(RowRule(column, "values", allowed=tuple(map(float if number else str, allowed))))
     return rules
-
-
-def _convert_value(number: bool, value: str | float) -> str | float:
-    return float(value) if number else str(value)

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import yaml
 
-from nightloop.tasks.evaluation.item_knn import ItemKNN
 from nightloop.tasks.evaluation.paired_difference import difference
 from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.models.mf import MF
@@ -23,6 +22,7 @@ from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.strategies import build
 from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.item_knn import ItemKNN
 from tests.benchmarks.bakeoffs import ORDERS, raced
 from tests.benchmarks.real_logs import DATA, HISTORY, ROWS, TEST, chain, ranked, read
 
@@ -80,7 +80,8 @@ def against_neighbours(name: str, data: Path, metric: str) -> dict[str, float]:
         period = checkpoint.period + 1
         if period in TEST:
             mine = ranked(from_weights(model.factors, checkpoint.weights), whole, period)
-            nights.append((mine, ranked(ItemKNN().fit(logs_until(whole, period - 1)), whole, period)))
+            similar = ItemKNN().start(model, {}, logs_until(whole, period - 1)).weights
+            nights.append((mine, ranked(from_weights(model.factors, similar), whole, period)))
     gap = difference(nights, metric)
     return {"mean": gap.mean, "low": gap.low, "high": gap.high} if gap else {}
 

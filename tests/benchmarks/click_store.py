@@ -56,9 +56,7 @@ def night(objects: Directory, order: Plan, period: int) -> Manifest:
 def promoted(objects: Directory, manifest: Manifest) -> None:
     """Make the night's candidate the champion."""
     act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", manifest.period)
-    promotion_log.append_promotion(
-        objects, "bench", draft_entry(manifest, "FineTune", act, evidence={}), manifest.period
-    )
+    promotion_log.append_promotion(objects, "bench", draft_entry(manifest, "FineTune", act), manifest.period)
 
 
 def store(path: Path, order: Plan) -> Directory:

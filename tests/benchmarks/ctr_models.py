@@ -39,11 +39,12 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.deepfm_train import BATCH, world
+from tests.benchmarks.processor import fast_bfloat16
 
 TURNS, BATCHES, HELD_OUT = 3, 24, 50_000
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # of our layers: what the processor is made for

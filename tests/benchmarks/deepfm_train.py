@@ -19,10 +19,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.models.deepfm import DeepFM
-from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial_weights
+from tests.benchmarks.processor import fast_bfloat16
 
 FIELDS, IDS, BATCH = 39, 1_000_000, 4096
 TRAIN, HELD_OUT, ROUNDS = 120 * BATCH, 50_000, 3

@@ -240,11 +240,10 @@ def run(chains: int = 2000, years: int = 20) -> dict[str, object]:
     }
     real = real_years(chains)
     decided = {f"tastes {tastes}": decided_years(tastes, years) for tastes in ("kept", "new")}
-    worst = max(cell["upper"] for cell in cells.values())
-    met = max(worst, float(str(real["upper"]))) <= LIMIT and all(
-        delays["added on night 61"][gain] <= limit for gain, limit in DELAYS.items()
-    )
+    upper = max(float(str(real["upper"])), *(cell["upper"] for cell in cells.values()))
+    late = [gain for gain, limit in DELAYS.items() if delays["added on night 61"][gain] > limit]
     return {
-        "years": chains, "upper": worst, "limit": LIMIT, "met": met, "delays": delays, "real log": real,
-        "whole decision": decided, "cells": cells,
+        "value": upper, "unit": "upper 95 % limit of the chance of any false promotion in a year, the worst cell",
+        "target": f"at most {LIMIT}, and a true gain found within {DELAYS} nights", "met": upper <= LIMIT and not late,
+        "detail": {"years a cell": chains, "delays": delays, "real log": real, "whole decision": decided, "cells": cells},
     }  # fmt: skip

@@ -84,7 +84,7 @@ def _store(path: Path) -> None:
     if not manifest_store.create_manifest(objects, manifest):
         raise RuntimeError("the bench's night could not be written")
     act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", 0)
-    promotion_log.append_promotion(objects, "bench", draft_entry(manifest, "FineTune", act, evidence={}), 0)
+    promotion_log.append_promotion(objects, "bench", draft_entry(manifest, "FineTune", act), 0)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.candidates import sample_candidates
-from nightloop.tasks.evaluation.item_knn import ItemKNN
 from nightloop.tasks.evaluation.rank import Ranker, from_weights, rank
 from nightloop.tasks.evaluation.summary import per_interaction
 from nightloop.tasks.models.lightgcn import LightGCN
@@ -40,6 +39,7 @@ from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.bpr import BPR
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.popularity import Popularity
 
@@ -167,21 +167,9 @@ def controls(model: MF, whole: Logs) -> Iterator[Row]:
     """Popularity, popularity and item-kNN, and the factorisations of `implicit`, which have no biases to lean on."""
     best = half_life(model, whole)
     yield measure_fresh(f"Popularity, half-life {best:g} periods", model, Popularity(best), whole)
-    yield neighbours(whole)
+    yield measure_fresh("Popularity + item-kNN", model, ItemKNN(), whole)
     yield measure_fresh("ALS (implicit), time-decayed", model, ALS(), whole)
     yield measure_fresh("BPR (implicit)", model, BPR(), whole)
-
-
-def neighbours(whole: Logs, periods: Sequence[int] = TEST) -> Row:
-    """Popularity plus item-kNN, fitted anew at the close of t-1 for every t of `periods`."""
-    results, seconds = [], []
-    for period in periods:
-        logs = logs_until(whole, period - 1)
-        began = time.perf_counter()
-        ranker = ItemKNN().fit(logs)
-        seconds.append(time.perf_counter() - began)
-        results.append(scored(ranker, whole, period))
-    return row("Popularity + item-kNN", results, seconds)
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -26,10 +26,11 @@ from torch import Tensor
 from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.sml import SML
+from tests.benchmarks.processor import fast_bfloat16
 from tests.benchmarks.real_logs import HISTORY, PRETRAIN, TEST, chain, read, row, scored, until
 
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # in software it is five times slower than float32

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.correction.corrector import Corrector
-from nightloop.tasks.correction.replay import replay_stream as corrected
+from nightloop.tasks.correction.lsh_memory import Sketch
+from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
 from nightloop.tasks.data.logs import Logs
@@ -40,6 +41,7 @@ from nightloop.tasks.strategies.reloop import ReLoop
 from nightloop.tasks.training.predict import predict
 from tests.benchmarks.real_logs import chain
 from tests.benchmarks.worlds import finding, over_seeds, picture, result
+from tests.correctors.replay import replay_stream as corrected
 
 ROOT, TESTED = 7, 4  # the last day of the history folded in at once; days at the end that count
 WORLDS = (("criteo", 0.2), ("criteo", 0.0), ("avazu", 0.2))  # and their drift
@@ -53,6 +55,10 @@ BACKBONE = "DCN"
 ROWS = 40_000  # impressions a day
 RATE, TUNED, DENSE = 0.02, 0.05, 0.002  # of tables (row-wise Adagrad), the backbone's, and of layers (Adam)
 WEIGHT = ALPHA = {"drifting": 0.1, "still": 0.3}  # KD's and ReLoop's
+STACKS = (
+    ("recalibration",), ("ReLoop2",), ("counters",), ("recalibration", "ReLoop2"), ("recalibration", "counters"),
+    ("recalibration", "ReLoop2", "counters"),
+)  # fmt: skip
 SLOT, DELAY = 800, 2  # rows of a delivery, and how many deliveries later their labels have come: about an hour
 
 
@@ -113,6 +119,7 @@ def replay(like: str, drift: float, seed: int) -> dict[str, Any]:
         found[name] = {day: quality(labels[day], p) for day, p in served.items()}
         wrong |= {f"{name}, {part}": gain for part, gain in split_by_predecessor(before, base, served, labels).items()}
     found |= online(backbone, {day: checkpoints[day] for day in test}, whole, labels)
+    found |= online_on_a_base_that_stays(backbone, checkpoints[ROOT + 1], whole, labels)
     days = {
         name: {m: [by_day[d][m] for d in sorted(by_day)] for m in ("AUC", "LogLoss")} for name, by_day in found.items()
     }
@@ -162,6 +169,27 @@ def online(
     return found
 
 
+def online_on_a_base_that_stays(
+    model: Model, own: Weights, whole: Logs, labels: Mapping[int, Tensor]
+) -> dict[str, dict[int, dict[str, float]]]:
+    """ReLoop2's own setting: a backbone that is not retrained for a week, and a memory that is kept from day to day."""
+    independent = Sketch(planes=24 * 10)  # every array has planes of its own, as in the paper
+    parts: dict[str, Corrector] = {
+        "recalibration": Recalibration("platt"), "ReLoop2": ReLoop2(memory=independent), "counters": Counters(),
+    }  # fmt: skip
+    found: dict[str, dict[int, dict[str, float]]] = {"stays": {}}
+    rows = logs_until(whole, whole.period).since(min(labels))
+    for names in STACKS:
+        made = corrected({name: parts[name] for name in names}, model, own, rows, SLOT, DELAY)
+        key = f"stays, {' + '.join(names)}"
+        found[key] = {}
+        for day in labels:
+            here = rows.periods == day
+            found["stays"][day] = quality(labels[day], made.base[here])
+            found[key][day] = quality(labels[day], made.corrected[here])
+    return found
+
+
 def findings(title: str, drift: float, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the issue wants to come out in one world."""
 
@@ -188,6 +216,11 @@ def findings(title: str, drift: float, runs: Sequence[Mapping[str, Any]]) -> lis
         ),
     ]
     if drift:
+        found += [finding(f"{title}, base stays: {a} above {b}, {metric}", gap(f"stays, {a}", f"stays{b and ', ' + b}", metric))
+                  for a, b in (("recalibration", ""), ("ReLoop2", "recalibration"), ("counters", "ReLoop2"),
+                               ("recalibration + ReLoop2", "recalibration"), ("recalibration + counters", "recalibration"),
+                               ("recalibration + ReLoop2 + counters", "recalibration + counters"))
+                  for metric in ("AUC", "LogLoss")]  # fmt: skip
         found += [finding(f"{title}: {a} above {b}, {metric}", gap(a, b, metric)) for a, b, metric in (
             ("ReLoop2", BACKBONE, "LogLoss"), ("ReLoop2", BACKBONE, "AUC"), ("recalibration", BACKBONE, "LogLoss"),
             ("ReLoop2", "recalibration", "LogLoss"), ("both", "recalibration", "LogLoss"), ("both", "ReLoop2", "LogLoss"),

@@ -11,7 +11,6 @@ import torch
 from nightloop.tasks.correction.chain import restore_chain
 from nightloop.tasks.correction.corrector import ScoredRows
 from nightloop.tasks.correction.knn_memory import Neighbours
-from nightloop.tasks.correction.replay import replay_stream, time_slots
 from nightloop.tasks.correctors import build_all
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
@@ -25,6 +24,7 @@ from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.resize import initial_weights
 from tests.correctors import make_rows
+from tests.correctors.replay import replay_stream, time_slots
 from tests.models.make_logs import make
 
 

@@ -103,7 +103,7 @@ def test_logs_in_files_equal_logs_in_memory_and_leave_no_file(home: Path, read: 
     files = read("1KB")  # the lake is closed by now, the logs live on
     assert mapped(home) == 7, "periods, rows, time, numeric, values, label, served"
     assert not differing(memory, files) and torch.equal(files.periods.sort().values, files.periods)
-    assert not list(home.rglob("scratch-*")), "nothing has a name"
+    assert not list(home.rglob(".scratch-*")), "nothing has a name"
     del files
     assert mapped(home) == 0
 

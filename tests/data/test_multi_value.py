@@ -16,6 +16,7 @@ from nightloop.tasks.data.load import read_logs
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import empty_vocabulary, grow_vocabulary
 from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.versions import replay_version
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
 from nightloop.tasks.modules.train_config import TrainConfig
@@ -66,6 +67,38 @@ def test_a_number_that_is_none_is_a_word_in_a_list(tmp_path: Path) -> None:
         assert land(warehouse, day(0), delivered(texts), COLUMNS).rows == len(GENRES)  # type: ignore[arg-type]
         (genres,) = warehouse.connection.execute("SELECT list(genres ORDER BY arrival) FROM newest_logs").fetchall()[0]
     assert genres[:2] == [None, "a|-Infinity"], "NaN alone is a value that is missing, as everywhere"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("['a', 'b']", "no list that can be read; write | between the values, or a JSON list of texts"),
+        ("[98 117 108]", "no list that can be read"),
+        ('["a", ["b"]]', "no list that can be read"),
+        ('{"a": 1}', "no list that can be read"),
+        ('["\\ud800"]', "no list that can be read"),
+        ("[" * 5000, "no list that can be read"),
+        ('["a", "b|c"]', "a value has a |, which separates values"),
+        (["a", "b|c"], "a value has a |, which separates values"),
+    ],
+)
+def test_a_list_that_cannot_be_read_puts_its_row_aside(value: object, why: str, tmp_path: Path) -> None:
+    """A single value, which a stranger may have written, refused the whole period. A replay puts it aside again."""
+    others = [["a"], ["b", "a"], ["c"], ["a"]] if isinstance(value, list) else ['["a"]', "b|a", "c", "[promo]"]
+    with lake(tmp_path) as warehouse:
+        land(warehouse, day(0), delivered([*others[:2], value, *others[2:]]), COLUMNS)
+        replay_version(warehouse, plan(COLUMNS), day(0), 1)
+        for version in (1, 2):
+            clean = warehouse.connection.execute(
+                'SELECT list("user" ORDER BY arrival), list(genres ORDER BY arrival) FROM logs WHERE version = $1',
+                [version],
+            ).fetchone()
+            assert clean is not None and clean[0] == ["v", "w", "y", "z"] and clean[1][:2] == ["a", "b|a"]
+            ((raw, reason),) = warehouse.connection.execute(
+                "SELECT raw, reason FROM quarantine WHERE version = $1", [version]
+            ).fetchall()
+            assert reason == "unreadable_row" and json.loads(raw)["user"] == "x"
+            assert f"column 'genres', {why}" in json.loads(raw)["_line"]
 
 
 def test_what_cannot_have_several_values() -> None:

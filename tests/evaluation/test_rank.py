@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -108,6 +109,19 @@ def test_a_pool_too_small_for_a_heavy_user_is_extended() -> None:
     assert len(dealt.sampled[0].pool) > 200
     out = rank(lambda users, ids: torch.ones(len(users), len(ids)), dealt)
     assert out["equal"].tolist() == [90, 90]
+
+
+@pytest.mark.parametrize("sample", [sample_candidates, sample_popular])
+def test_what_people_take_again_is_ranked_again(sample: Callable[..., Candidates]) -> None:
+    """With `repeats` a row is ranked against every item seen so far but its own; the metrics count the same items."""
+    logs, taken = world(3)
+    scores = torch.rand(12, 60, generator=torch.Generator().manual_seed(2))
+    out = rank(lambda u, i: scores[u][:, i], sample(logs, taken, Ranking(negatives=1000, catalogue=True, repeats=True)))
+    seen = items_seen(logs).tolist()
+    for row, (user, item) in enumerate(logs.rows.tolist()):
+        others = [other for other in range(seen[row]) if other != item]
+        above = sum(float(scores[user, other]) > float(scores[user, item]) for other in others)
+        assert above == int(out["catalogue_above"][row]) == int(out["above"][row])
 
 
 def test_candidates_are_uniform() -> None:

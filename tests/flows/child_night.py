@@ -18,9 +18,11 @@ import great_expectations  # imported once, before the first fork: it takes long
 import pytest
 
 import nightloop.flows.nightly
-import nightloop.flows.run_night
 import nightloop.tasks.collect
+import nightloop.tasks.compare
+import nightloop.tasks.pretrain
 import nightloop.tasks.promote
+import nightloop.tasks.score
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
 from tests.flows.tiny_pipeline import WHEN, Tiny, plain, run
@@ -61,12 +63,12 @@ POINTS = {
     "after validation": Point(nightloop.flows.nightly, "validate", True),
     "after the first of the scores": Point(step_cache, "store_result", True, 1, step("score")),
     "scores stored, not yet noted": Point(step_cache, "store_result", False, 2, step("score")),
-    "after the scores": Point(nightloop.flows.run_night, "score", True),
+    "after the scores": Point(nightloop.tasks.score, "score", True),
     "first checkpoint stored, not yet noted": Point(step_cache, "store_result", False, 1, step("retrain")),
     "second checkpoint stored, not yet noted": Point(step_cache, "store_result", False, 2, step("retrain")),
     "third checkpoint stored, not yet noted": Point(step_cache, "store_result", False, 3, step("retrain")),
     "a blob written, not yet visible": Point(os, "link", False, 7, linked("/blobs/")),
-    "after the comparison": Point(nightloop.flows.run_night, "compare", True),
+    "after the comparison": Point(nightloop.tasks.compare, "compare", True),
     "manifest written, not yet visible": Point(os, "link", False, 1, linked("/nights/")),
     "manifest visible": Point(manifest_store, "create_manifest", True),
     "before the gate's entry": Point(promotion_log, "_append", False),
@@ -79,7 +81,7 @@ POINTS = {
 ROOT_POINTS = {
     "history landed in part": Point(nightloop.tasks.collect, "collect_period", True),
     "pre-trained weights stored, not yet noted": Point(step_cache, "store_result", False, 1, step("pretrain")),
-    "pre-trained": Point(nightloop.flows.run_night, "pretrain", True),
+    "pre-trained": Point(nightloop.tasks.pretrain, "pretrain", True),
 }
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nightloop.flows.pipeline_lock
 import nightloop.flows.promote
+import nightloop.tasks.compare
 import nightloop.tasks.maintain
 import nightloop.tasks.promote
 import nightloop.tasks.resources
 import nightloop.tasks.schedule
 from nightloop.flows.nightly import collect_all
 from nightloop.flows.pipeline_lock import hold_pipeline_lock, store_clock
+from nightloop.tasks.gate.decide import decide
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.outcomes import Decision
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
 
 DAY = 86_400.0
@@ -32,7 +38,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def skipped(tiny: Tiny, day: int) -> None:
     """A night that an operator passes over."""
-    with nightloop.tasks.resources.keep_lake(tiny.plan):
+    with nightloop.tasks.resources.keep_open(tiny.plan):
         landed = collect_all(tiny.plan, day)
     nightloop.tasks.schedule.decide_override(
         tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN)
@@ -76,6 +82,47 @@ def test_evidence_is_carried_over_a_skipped_night_and_begins_anew_after_an_act_b
     assert newest.rivals["popular"].nights == 1
     shown = begun.chain()[7].judged["popular"].numbers
     assert shown["evidence_nights"] == 1 and shown["needed"] > begun.chain()[6].judged["tuned"].numbers["needed"]  # type: ignore[operator]
+
+
+def test_evidence_begins_anew_after_a_rollback_though_the_next_night_is_skipped(begun: Tiny) -> None:
+    """Older weights serve, and no night was scored when they began to."""
+    promote(begun, "popular")
+    run(begun, 3)
+    promote(begun, "popular", "its newer weights")
+    run(begun, 4)
+    nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "complaints", WHEN)
+    skipped(begun, 5)
+    run(begun, 6, 7)
+    before, anew, after = (begun.chain()[day].evidence for day in (4, 6, 7))
+    assert before and anew and after
+    assert [term.rivals["tuned"].nights for term in (before, anew, after)] == [2, 1, 2]
+    assert (before.ended, anew.ended, after.ended) == ((), (6,), (6,))
+
+
+def test_what_a_person_rolled_back_from_has_no_evidence_of_before(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate promotes a strategy, and a person goes back in the morning: the old champion served on both nights."""
+    promote(begun, "popular")
+    run(begun, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(nightloop.tasks.compare, "decide", choose("tuned"))
+        run(begun, 4)
+    assert begun.log()[-1].strategy == "tuned" and begun.log()[-1].by == "gate"
+    nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "complaints", WHEN)
+    run(begun, 5)
+    night = begun.chain()[5]
+    assert night.served is not None and night.served.strategy == "popular" and night.evidence is not None
+    assert (night.evidence.ended, night.evidence.rivals["tuned"].nights) == ((5,), 1)
+
+
+def choose(strategy: str) -> Callable[..., Decision]:
+    """The gate's `decide`, with a winner of our own."""
+
+    def decided(*given: Any) -> Decision:
+        found = decide(*given)
+        verdict = found.judged[strategy].model_copy(update={"verdict": "promote"})
+        return replace(found, judged={**found.judged, strategy: verdict}, verdict="promote", winner=strategy)
+
+    return decided
 
 
 @pytest.mark.soak
@@ -262,7 +309,7 @@ def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
 def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> None:
     plan, week = begun.plan, timedelta(days=7)
     begun.deliver(3, bad=True)
-    with nightloop.tasks.resources.keep_lake(plan):
+    with nightloop.tasks.resources.keep_open(plan):
         collect_all(plan, 3)  # version 1, that no night reads
     begun.deliver(3)
     run(begun, 3)  # version 2

@@ -156,6 +156,24 @@ def test_a_new_demo_removes_nothing_of_a_person_before_the_first_night(
     assert "night_limit: 2" in path.read_text()
 
 
+@pytest.mark.parametrize(
+    "file", ["lake/demo/main/landed/period=0/version=1/ducklake-1.parquet", "deliveries/demo/r.csv"]
+)
+def test_a_new_demo_removes_no_file_that_no_demo_made(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lake whose catalog is in PostgreSQL, or is lost, and whose record is on S3: the home has only its files."""
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
+    for name in ("NIGHTLOOP_STORE", "NIGHTLOOP_DATA", "NIGHTLOOP_CATALOG"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("rows")
+    with pytest.raises(PlanError, match="holds files, a pipeline or a plan 'demo' that no demo made"):
+        write_plan(raw_plan(tmp_path, {"pipeline": "demo"}))
+    (tmp_path / file).unlink()
+    assert write_plan(raw_plan(tmp_path, {"pipeline": "demo"})).exists(), "empty directories are nobody's work"
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, str], clicks: str) -> None:

@@ -190,10 +190,10 @@ def test_a_night_of_failure_is_no_evidence(begun: Tiny, monkeypatch: pytest.Monk
     seen: list[set[str]] = []
     real = nightloop.tasks.compare.decide  # type: ignore[attr-defined]
 
-    def decide(rule: object, family: str, incumbent: object, nights: Any) -> Any:
+    def decide(rule: object, family: str, incumbent: object, nights: Any, *rest: object) -> Any:
         seen.append(set(nights[-1].challengers))
         seen.append(set(nights[0].challengers))
-        return real(rule, family, incumbent, nights)
+        return real(rule, family, incumbent, nights, *rest)
 
     monkeypatch.setattr("nightloop.tasks.compare.decide", decide)
     with monkeypatch.context() as patch:

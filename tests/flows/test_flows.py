@@ -15,6 +15,7 @@ from pyarrow import parquet
 import nightloop.flows.backfill
 import nightloop.flows.nightly
 import nightloop.flows.promote
+import nightloop.flows.run_names
 import nightloop.tasks.report
 import nightloop.tasks.resources
 from nightloop.flows.backfill import backfill
@@ -47,7 +48,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 def clock(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The time by which the runs from now on go."""
-    for flow in (nightloop.flows.nightly, nightloop.flows.backfill, nightloop.flows.promote):
+    for flow in (nightloop.flows.nightly, nightloop.flows.run_names, nightloop.flows.backfill, nightloop.flows.promote):
         monkeypatch.setattr(flow, "scheduled_time", lambda: datetime.fromisoformat(when))
 
 

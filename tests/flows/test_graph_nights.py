@@ -29,7 +29,7 @@ def test_nights_with_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     nights = run(tiny, 1, 2, 3)
     assert [night.outcome for night in nights] == ["complete"] * 3
     objects = nightloop.tasks.resources.open_store()
-    assert all(manifest_store.verify_blobs(objects, night) == () for night in nights)
+    assert all(manifest_store.blob_damage(objects, manifest_store.blobs_of(night)) == [] for night in nights)
     assert set(nights[2].scores) >= {"still", "tuned"}
 
     kept = [

@@ -22,7 +22,7 @@ import nightloop.tasks.resources
 import nightloop.tasks.retrain
 from nightloop.flows.cli.interrupt import EXIT_CODE
 from nightloop.flows.cli.main import main
-from nightloop.flows.nightly import report_early_end
+from nightloop.flows.run_summary import report_early_end
 from nightloop.tasks.lake.retry import unwrap_interrupts
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.record import step_cache

@@ -14,12 +14,14 @@ import nightloop.flows.nightly
 import nightloop.tasks.promote
 import nightloop.tasks.resources
 import nightloop.tasks.schedule
+from nightloop.tasks.data.vocabulary import vocabulary_from_bytes
 from nightloop.tasks.maintain import compact
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.taken_items import load_taken_items
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, raw_plan, run
 
 pytestmark = pytest.mark.xdist_group("night")  # one process: what these tests begin from is made once
@@ -41,10 +43,25 @@ def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny
     nights = run(tiny, 1, 2, 3)
     assert [n.outcome for n in nights] == ["complete"] * 3
     assert [n.previous for n in nights] == [None, nights[0].hash, nights[1].hash]
-    assert all(manifest_store.verify_blobs(nightloop.tasks.resources.open_store(), night) == () for night in nights)
+    assert all(
+        manifest_store.blob_damage(nightloop.tasks.resources.open_store(), manifest_store.blobs_of(night)) == []
+        for night in nights
+    )
     assert not nights[0].scores, "nothing can be scored at the root"
     assert set(nights[1].scores) >= {"still", "tuned", "popular"}
     assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights
+
+
+def test_what_users_took_is_kept_with_the_night(begun: Tiny) -> None:
+    (night,) = run(begun, 3)
+    store = nightloop.tasks.resources.open_store()
+    before = manifest_store.current_manifest(store, night.pipeline, 2)
+    assert before is not None
+    users = [len(vocabulary_from_bytes(blobs.get(store, one.vocabulary or "")).ids["user"]) for one in (before, night)]
+    early, late = (load_taken_items(store, one.taken, n) for one, n in zip((before, night), users, strict=True))
+    for user in range(users[0]):
+        assert {*early.of(user)} <= {*late.of(user)} and len({*late.of(user)}) == len(late.of(user)) > 0
+    assert len(late.item) > len(early.item)
 
 
 def test_a_finished_night_run_again_changes_nothing(begun: Tiny) -> None:

@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 import nightloop.flows.nightly
-import nightloop.flows.run_night
+import nightloop.tasks.score
 from nightloop.flows.nightly import nightly
 from nightloop.tasks import orchestration
 from nightloop.tasks.orchestration import Run, failed, flow, run, task
@@ -102,7 +102,7 @@ def test_a_server_that_goes_in_the_middle_of_a_night_stops_nothing(
     step: str, tiny: Tiny, nightloop_up: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_PREFECT", "1")
-    place = nightloop.flows.run_night if step == "score" else nightloop.flows.nightly
+    place = nightloop.tasks.score if step == "score" else nightloop.flows.nightly
     real = getattr(place, step)
     with between(nightloop_up.port) as (port, cut):
 

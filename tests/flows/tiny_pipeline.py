@@ -106,7 +106,7 @@ def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:
     """Run these nights; with `live` the champion follows. The lake stays open through all of them, as in a flow."""
     clock = (lambda: datetime.fromisoformat(WHEN)) if live else None
     plan = tiny.plan
-    with nightloop.tasks.resources.keep_lake(plan):
+    with nightloop.tasks.resources.keep_open(plan):
         return [
             nightloop.flows.nightly.night(plan, nightloop.flows.nightly.collect_all(plan, day), clock) for day in days
         ]

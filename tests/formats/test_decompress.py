@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zlib
@@ -13,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -88,6 +90,9 @@ def test_a_long_line_that_is_not_endless_is_put_aside(pond: Warehouse, tmp_path:
     )
     landing = land_period(pond, Files(str(path).replace("2026-01-01", "{period}")), PLAN, day(0))
     assert landing.rows == 4 and "ann" in users(pond, landing)
+    unnamed = packed(tmp_path / "unnamed-2026-01-01.csv", [b"a" * 200_000, b",1,2026-01-01\n", LINES.encode()])
+    source = Files(str(unnamed).replace("2026-01-01", "{period}"), names=("user", "item", "time"))
+    assert land_period(pond, source, PLAN, day(0)).rows == 4
 
 
 @pytest.mark.parametrize("part", [0.5, 0.999])
@@ -113,6 +118,27 @@ def test_zeros_after_gzip_data_are_named_with_what_to_do(
         path.write_bytes(one + b"\0" * zeros + more)
         with pytest.raises(ValueError, match=f"{name} has zero bytes after its gzip data.*{says}"):
             land_period(replace(pond, head=head), Files(str(path)), PLAN, day(0))
+
+
+@pytest.mark.parametrize(("name", "what"), [("a.csv.gz", "a tar archive"), ("a.csv", "a tar archive"), ("a.tsv.gz", "packed with gzip"),
+                                            ("a.csv.zst", "packed with gzip"), ("a.jsonl.gz", "a zip archive")])  # fmt: skip
+def test_an_archive_inside_is_named(pond: Warehouse, tmp_path: Path, name: str, what: str) -> None:
+    """pandas 12005, spark-csv 413, vector 6241: the name of a file in a tar archive was a part of the first user's id."""
+    data = f"ann,1,{LINES[0]}\n".encode()
+    if "tar" in what:
+        stream = BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            for member in ("hit_data.csv", "more.csv"):
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                archive.addfile(info, BytesIO(data))
+        data = stream.getvalue()
+    else:
+        data = gzip.compress(data) if "gzip" in what else b"PK\x03\x04" + data
+    packed = {".gz": gzip.compress, ".zst": lambda text: bytes(pa.Codec("zstd").compress(text, asbytes=True))}
+    (tmp_path / name).write_bytes(packed.get(Path(name).suffix, bytes)(data))
+    with pytest.raises(ValueError, match=f"{name} holds {what}, and not text: unpack it"):
+        land_period(pond, Files(str(tmp_path / name), names=("user", "item", "time")), PLAN, day(0))
 
 
 def test_gzip_files_in_parts_and_of_any_size_are_whole(tmp_path: Path) -> None:

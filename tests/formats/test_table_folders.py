@@ -26,6 +26,8 @@ DELTA = {
 HUDI = {".hoodie/hoodie.properties": b"", "day=1/a_0-1-0_20260101.parquet": ROWS}
 ICEBERG = {f"metadata/00001-{UUID}.metadata.json": b"{}", "data/00000-0-a.parquet": ROWS, "data/day=1/b.parquet": ROWS}
 HADOOP = {"metadata/v3.gz.metadata.json": b"{}", "data/00000-0-a.parquet": ROWS}
+PAIMON = {"snapshot/snapshot-1": b"{}", "schema/schema-0": b"{}", "bucket-0/data-1.parquet": ROWS}
+HIVE = {"day=1/base_0000002_v0000009/000000_0.parquet": ROWS, "day=1/delta_0000001_0000001_0000/000000_0.parquet": ROWS}
 DUCKLAKE = {f"day=1/ducklake-{UUID}.parquet": ROWS}
 
 
@@ -49,13 +51,15 @@ def deliver(folder: Path, files: dict[str, bytes]) -> Path:
         (DELTA, "t/part-0.snappy.parquet", "Delta Lake"), (DELTA, "*/*.parquet", "Delta Lake"),
         (HUDI, "t/**/*.parquet", "Hudi"), (HUDI, "t/day=1/*.parquet", "Hudi"),
         (ICEBERG, "t/data/*.parquet", "Iceberg"), (ICEBERG, "t/data/**", "Iceberg"), (ICEBERG, "t/**/*.parquet", "Iceberg"),
+        (PAIMON, "t/**/*.parquet", "Paimon"), (PAIMON, "t/bucket-0/*", "Paimon"),
+        (HIVE, "t/**/*.parquet", "Hive"), (HIVE, "t/day=1/base_0000002_v0000009/*", "Hive"), (HIVE, "t/*/*/*0.parquet", "Hive"),
         (HADOOP, "t/data/*", "Iceberg"), (DUCKLAKE, "t/**/*.parquet", "DuckLake"),
     ],
 )  # fmt: skip
 def test_files_of_a_table_are_refused(
     pond: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], pattern: str, kind: str
 ) -> None:
-    """Rows that were deleted or replaced came back without a word."""
+    """Rows that were deleted or replaced came back without a word (ClickHouse 113360 for Paimon)."""
     deliver(tmp_path / "t", files)
     monkeypatch.chdir(tmp_path)
     for path in (f"{tmp_path}/{pattern}", pattern):
@@ -65,7 +69,8 @@ def test_files_of_a_table_are_refused(
 
 def test_folders_that_only_look_like_tables_are_read(pond: Warehouse, tmp_path: Path) -> None:
     plain = {
-        "data/a.parquet": ROWS, "metadata/notes.metadata.json": b"{}", "metadata/v1.json": b"{}", "metadata/x.parquet": ROWS,
+        "data/a.parquet": ROWS, "snapshot/a.txt": b"", "base_1/delta_2026/x": b"",
+        "metadata/notes.metadata.json": b"{}", "metadata/v1.json": b"{}", "metadata/x.parquet": ROWS,
         "delta_log/00000000000000000000.json": b"{}", "ducklake-export.parquet": ROWS,
     }  # fmt: skip
     deliver(tmp_path / "plain", plain)
@@ -91,6 +96,29 @@ def test_a_file_that_a_stream_of_spark_did_not_finish_is_refused(pond: Warehouse
         with pytest.raises(ValueError, match=rf"part-2.{ending}' is of a write of Spark that failed"):
             land_period(pond, Files(f"{tmp_path}/{pattern}"), PLAN, day(0))
     assert land_period(pond, Files(f"{tmp_path}/out/part-1.{ending}"), PLAN, day(0)).rows == 1
+
+
+def test_a_file_that_databricks_replaced_or_did_not_commit_is_refused(pond: Warehouse, tmp_path: Path) -> None:
+    """Its documentation: other readers, and its own with * in the path, take files of writes that failed or were replaced."""
+    old, new, other = (f"part-00000-tid-{writer}-ab-1.c000.snappy.parquet" for writer in (11, 22, 33))
+    notes = {
+        "_started_11": b"",
+        "_started_22": b"",
+        "_committed_11": f'{{"added":["{old}"],"removed":[]}}'.encode(),
+        "_SUCCESS": b"",
+    }
+    deliver(tmp_path / "out", {old: ROWS, **notes})
+    assert land_period(pond, Files(f"{tmp_path}/out/*.parquet"), PLAN, day(0)).rows == 1
+    deliver(tmp_path / "out", {new: ROWS})
+    refused = rf"{new}' is of a write of Databricks that failed, is not finished or was replaced"
+    with pytest.raises(ValueError, match=refused):
+        land_period(pond, Files(f"{tmp_path}/out/*.parquet"), PLAN, day(0))
+    deliver(tmp_path / "out", {"_committed_22": f'{{"added":["{new}"],"removed":["{old}"]}}'.encode()})
+    with pytest.raises(ValueError, match=refused.replace(new, old)):
+        land_period(pond, Files(f"{tmp_path}/out/*.parquet"), PLAN, day(0))
+    assert land_period(pond, Files(f"{tmp_path}/out/{new}"), PLAN, day(0)).rows == 1
+    deliver(tmp_path / "copied", {old: ROWS, other: ROWS})  # without the notes
+    assert land_period(pond, Files(f"{tmp_path}/copied/*.parquet"), PLAN, day(0)).rows == 2
 
 
 def test_files_of_a_table_on_s3_are_refused(tmp_path: Path, moto: Server) -> None:

@@ -106,3 +106,10 @@ def test_rows_that_share_a_pool_share_its_luck() -> None:
         assert one is not None and other is not None
         wrong, alone = wrong + (one.low > 0), alone + (other.low > 0)
     assert wrong / 200 < 0.1 + 3 * (0.09 / 200) ** 0.5 < alone / 200
+
+
+def test_a_tiny_alpha_takes_no_more_memory_than_a_machine_has() -> None:
+    sampled = resample(torch.arange(30), torch.arange(30), 100, 0.0001, "night")
+    assert len(sampled.counts) == 20_000
+    found = interval(torch.arange(30).double(), torch.ones(30, dtype=torch.bool), sampled, 0.0001)
+    assert found is not None and found.low < found.mean - 3.5 * 1.6

@@ -294,3 +294,34 @@ def test_the_most_frequent_values_of_a_slice_are_judged_and_no_others() -> None:
     assert isinstance(slices, dict)
     shops = [name for name in slices if name.startswith("shop=")]
     assert len(shops) == 10 and "shop=0" in shops and "shop=39" not in shops
+
+
+def test_a_long_value_of_a_slice_is_cut_in_the_manifest_and_still_guarded() -> None:
+    """A stranger may write 64 kB into a category. They stood in every manifest, once for each challenger and reason."""
+    g = torch.Generator().manual_seed(0)
+    seen = rows(2000, 300, g)
+    served = {**ranked(seen, torch.ones(300), g), "slice/shop": seen["user"] % 2}
+    worse = {**ranked(seen, torch.ones(300), g), "above": torch.full((2000,), 900, dtype=torch.int32)}
+    night = Evidence(0, served, {"new": worse}, values={"shop": ["x" * 64_000 + "0", "x" * 64_000 + "1"]})
+    judged = decide(Gate(resamples=200, evidence_nights=1), "ranking", "old", [night]).judged["new"]
+    slices = judged.numbers["slices"]
+    assert isinstance(slices, dict) and len([name for name in slices if name.startswith("shop=")]) == 2
+    assert len(canonical_json(judged.model_dump(mode="json"))) < 10_000
+
+
+@pytest.mark.parametrize("moved", [[1, 0], [1, 2, 0]])
+def test_a_night_in_which_each_users_gains_and_losses_are_equal_adds_nothing(moved: list[int]) -> None:
+    """One user's items changed places, and nothing else did: there is no error to divide by."""
+    size, user = len(moved), torch.arange(40).repeat_interleave(len(moved))
+    no = torch.zeros(len(user), dtype=torch.bool)
+    seen = {"user": user, "item": torch.arange(len(user)), "new_user": no, "new_item": no, "equal": 0 * user}
+    above = torch.arange(size).repeat(40)
+    other = above.clone()
+    other[:size] = torch.tensor(moved)
+    night = [
+        Evidence(number, {**seen, "above": above}, {"SML": {**seen, "above": other}}, f"night {number}")
+        for number in range(2)
+    ]
+    decision = replay(Gate(evidence_nights=1), "ranking", "FineTune", night)
+    assert decision.evidence is not None and decision.evidence.rivals["SML"].nights == 0
+    assert decision.judged["SML"].verdict == "hold"

@@ -103,3 +103,11 @@ def test_a_real_gain_is_promoted_and_a_real_loss_never() -> None:
     rule = Gate(resamples=100)
     assert [replay(rule, "ranking", "old", race(s, {"new": 5.0})).winner for s in range(4)] == ["new"] * 4
     assert [replay(rule, "ranking", "old", race(s, {"new": 0.5})).winner for s in range(4)] == [None] * 4
+
+
+@pytest.mark.parametrize(("loss", "spread"), [(30.0, 3.0), (5.0, 0.8), (1.0, 1.0)])
+def test_a_rival_that_loses_every_night_never_gets_evidence_however_long_it_does(loss: float, spread: float) -> None:
+    """The probability of such losses is too small for a number after some hundred nights."""
+    nights = np.array([1.0, 10.0, 300.0, 310.0, 1000.0, 1e4, 1e5])
+    logs = log_evidence(nights, -loss * nights, (loss**2 + spread**2) * nights)
+    assert np.all(np.diff(logs) < 0) and logs[0] < 0

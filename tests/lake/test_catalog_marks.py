@@ -106,6 +106,14 @@ def test_a_copy_or_another_lake_below_the_data_directory_is_not_removed(tmp_path
             compact_lake(warehouse, LATER)
         assert place.exists()
         shutil.rmtree(data / "pond" / copy)
+    for copy in ("period=0.bak", "period=0 (copy)", "old=1"):
+        place = own.parents[2] / copy / "version=1" / own.name
+        place.parent.mkdir(parents=True)
+        shutil.copy(own, place)
+        with Warehouse.open(outer, "pond") as warehouse, pytest.raises(ValueError, match="did not write, the first is"):
+            compact_lake(warehouse, LATER)
+        assert place.exists()
+        shutil.rmtree(place.parents[1])
     with Warehouse.open(elsewhere(tmp_path / "inner", data / "pond"), "main") as warehouse:
         land(warehouse, day(0), many, NAMES)
     (inner,) = (data / "pond" / "main" / "main").rglob("*.parquet")

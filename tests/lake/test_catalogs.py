@@ -244,11 +244,21 @@ def test_a_killed_writer_leaves_no_trace(tmp_path: Path) -> None:
     )
     killed = subprocess.run([sys.executable, "-c", work, str(tmp_path), "", "0"], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert len(list((tmp_path / "lake").glob("scratch-*"))) == 1
+    assert len(list((tmp_path / "lake").glob(".scratch-*"))) == 1
     with lake(tmp_path) as warehouse:
-        assert list((tmp_path / "lake").glob("scratch-*")) == [warehouse.scratch]  # the dead one's is gone
+        assert list((tmp_path / "lake").glob(".scratch-*")) == [warehouse.scratch]  # the dead one's is gone
         assert warehouse.latest() == {}
         assert land(warehouse, day(0), rows(*SIMPLE), NAMES).version == 1
+
+
+@pytest.mark.parametrize("pipeline", ["scratch-shop", "scratch", "main", "lake", "bakeoff", "extensions"])
+def test_no_name_of_a_pipeline_makes_its_lake_a_directory_of_the_machinery(pipeline: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with Warehouse.open(settings, pipeline) as warehouse:
+        land(warehouse, day(0), rows(*MANY), NAMES)
+    for _ in range(2):
+        with lake(tmp_path), Warehouse.open(settings, pipeline) as warehouse:
+            assert len(warehouse.connection.execute("FROM landed").fetchall()) == len(MANY)
 
 
 def test_a_catalog_of_a_newer_ducklake_is_refused(tmp_path: Path) -> None:

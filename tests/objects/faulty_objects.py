@@ -18,7 +18,7 @@ class Crash(BaseException):
     """The machine died: nothing after this point runs, no `except Exception` sees it."""
 
 
-@dataclass
+@dataclass(eq=False)
 class FaultyStore:
     """`inner`, whose call number `at` (1, 2, ...; 0: never) goes wrong.
 

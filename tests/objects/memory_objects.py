@@ -10,7 +10,7 @@ from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.keys import checked_key, checked_prefix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     held: dict[str, bytes] = field(default_factory=dict)
 

@@ -64,7 +64,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         "gate.metrics: unknown field (did you mean metric?); allowed here: alpha, calibration, evidence_nights,",
         "pretrain: missing",
         "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, "
-        "ranking-world, reviews, simulated",
+        "ranking-world, repeat-world, reviews, simulated",
         "model.witdh: no such option of MF (did you mean width?); it has width",
         "strategies.tuned: no strategy 'FineTunes' (did you mean FineTune?); installed are ALS, ASMG, AddPopularity, AverageWeights,",
         "strategies.late.windw: no such option of FullRetrain (did you mean window?); it has training, begin, window",
@@ -155,6 +155,19 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path, change: dict[str, Any
 def test_numbers_that_no_machine_has_room_for_are_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     columns = {**raw()["columns"], "history_length": 5}
     assert said in refused(tmp_path, raw() | {"columns": columns} | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gate": {"min_gain": float("inf")}},
+        {"gate": {"calibration": [0.0, float("inf")]}},
+        {"expectations": {"rules": {"u": {"least": float("nan")}}}},
+    ],
+)
+def test_a_number_that_json_does_not_have_is_refused_by_name(tmp_path: Path, change: dict[str, Any]) -> None:
+    """The plan is written into each manifest: without a word of where it stood, the night ended with a traceback."""
+    assert "Input should be a finite number (given: " in refused(tmp_path, raw() | change)
 
 
 @pytest.mark.parametrize(

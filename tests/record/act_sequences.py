@@ -109,7 +109,7 @@ def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None, pip
             manifest = Manifest.model_validate_json(unseal(key, records[key]))
             visible[manifest.hash] = manifest
             assert {*manifest_store.blobs_of(manifest)} <= there, f"a blob of {key} is not in its place"
-            assert manifest_store.verify_blobs(objects, manifest) == (), key
+            assert manifest_store.blob_damage(objects, manifest_store.blobs_of(manifest)) == [], key
     for manifest in visible.values():
         assert manifest.previous is None or visible[manifest.previous].period == manifest.period - 1
     _check_log(objects, visible, pipeline)

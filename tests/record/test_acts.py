@@ -75,7 +75,7 @@ class Loop:
     def truth_of(self, entry: Entry) -> None:
         """The entry stands as an older release wrote it."""
         for key in (promotion_log.entry_key(PIPELINE, entry.number), promotion_log.pointer_key(PIPELINE)):
-            self.store.held[key] = promotion_log._bytes(entry)
+            self.store.held[key] = promotion_log.seal_record(entry)
 
     @property
     def live(self) -> Entry:

@@ -72,7 +72,7 @@ def everything(store: Objects) -> list[Any]:
         manifest_store.predecessor(store, PIPELINE, 1, 0),
         manifest_store.manifest_by_hash(store, PIPELINE, newest.hash, 1),
         manifest_store.read_revision(store, PIPELINE, 1, 1),
-        manifest_store.verify_blobs(store, newest),
+        manifest_store.blob_damage(store, manifest_store.blobs_of(newest)),
         promotion_log.read_log(store, PIPELINE),
         promotion_log.read_champion(store, PIPELINE),
         step_cache.cached_result(store, PIPELINE, KEY, "retrain"),
@@ -182,7 +182,7 @@ def test_a_store_that_overwrites_what_it_created_is_found_out() -> None:
     class Perverse(Memory):
         def create(self, key: str, data: bytes) -> bool:
             if "/log/" in key:
-                self.held[key] = promotion_log._bytes(
+                self.held[key] = promotion_log.seal_record(
                     draft_entry(made, "B", act("ben")).model_copy(update={"number": 1})
                 )
                 return True

@@ -83,7 +83,7 @@ def test_a_manifest_that_was_changed_cut_off_or_swapped() -> None:
         store.held[key] = data
         assert manifest_store.current_manifest(store, PIPELINE, 1) is None
         assert list(manifest_store.read_chain(store, PIPELINE, 0, 1)) == [0]
-        assert list(manifest_store.damaged_nights(store, PIPELINE, 0, 1)) == [1]
+        assert list(manifest_store.survey_chain(store, PIPELINE, 0, 1)[1]) == [1]
         with pytest.raises(ValueError, match=r"000001/0001"):
             manifest_store.verified_manifest(store, PIPELINE, 1)
         with pytest.raises(LookupError, match=f"nightloop backfill {PIPELINE} --start 1 --end 2 --what missing"):
@@ -134,13 +134,13 @@ def test_predecessor_says_which_backfill_mends_the_chain() -> None:
 def test_verify_names_every_damaged_blob() -> None:
     store = Memory()
     made = published(store, 0, None)
-    assert manifest_store.verify_blobs(store, made) == ()
+    assert manifest_store.blob_damage(store, manifest_store.blobs_of(made)) == []
     assert len(manifest_store.blobs_of(made)) == 8  # vocabulary, validation, two scores, two checkpoints of two
     store.held[blobs.blob_key(made.scores["A"].blob)] = b"changed"
     del store.held[blobs.blob_key(made.checkpoints["B"].memory)]
     with pytest.raises(ValueError, match=r"cannot be recorded, run it again: .*is not in the store"):
         manifest_store.create_manifest(store, made.model_copy(update={"revision": 2}))
-    problems = manifest_store.verify_blobs(store, made)
+    problems = manifest_store.blob_damage(store, manifest_store.blobs_of(made))
     assert len(problems) == 2 and any("is not in the store" in p for p in problems)
 
 

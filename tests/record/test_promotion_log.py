@@ -178,7 +178,7 @@ def test_a_forged_pointer_is_corrected_and_a_cut_log_is_not_believed() -> None:
     first = published(store, 0, None)
     promoted(store, first)
     newest = promoted(store, published(store, 1, first))
-    forged = promotion_log._bytes(newest.model_copy(update={"strategy": "B"}))
+    forged = promotion_log.seal_record(newest.model_copy(update={"strategy": "B"}))
     store.held[promotion_log.pointer_key(PIPELINE)] = forged
     assert promotion_log.read_champion(store, PIPELINE) == newest
     entry = store.held.pop(promotion_log.entry_key(PIPELINE, 2))

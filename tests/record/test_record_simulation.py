@@ -103,7 +103,7 @@ def a_person(world: World, store: FaultyStore, me: str) -> Steps:
 def note(world: World, wanted: Entry | None, moved: Entry | None) -> None:
     """Whoever is told that he won finds his entry in the log."""
     if wanted is not None and moved is not None:
-        assert world.store.held[promotion_log.entry_key(PIPELINE, moved.number)] == promotion_log._bytes(moved)
+        assert world.store.held[promotion_log.entry_key(PIPELINE, moved.number)] == promotion_log.seal_record(moved)
         world.told.append(moved.action)
 
 

@@ -113,7 +113,16 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
 
 
 def _judged(strategy: str, winner: str | None, index: int, rng: random.Random) -> StrategyVerdict:
-    numbers = {"difference": rng.uniform(-0.01, 0.03), "low": -0.004, "high": 0.035, "nights": 3, "rows": 1680}
+    numbers: dict[str, Any] = {
+        "effect": rng.uniform(-0.01, 0.03),
+        "low": -0.004,
+        "high": 0.035,
+        "nights": 3,
+        "rows": 1680,
+    }
+    if index >= 5:
+        evidence = 80.0 if strategy == winner else 1.6 ** (index - 5) * (1 + len(strategy) % 3)
+        numbers |= {"evidence": evidence, "needed": 54.8, "evidence_nights": index - 4, "nights_to_go": 3}
     if strategy == winner:
         return StrategyVerdict(
             verdict="promote",
@@ -217,7 +226,6 @@ def history(nights: int = 14) -> History:
         notes(manifests),
         {12: document()},
         {i: {s: scored(560, i, int(200 * GAINS[s])) for s in STRATEGIES} for i in manifests if manifests[i].scores},
-        {i: 0.24 + 0.008 * math.sin(i / 3) for i in manifests},
     )
 
 
@@ -244,5 +252,5 @@ def log(manifests: dict[int, Manifest]) -> tuple[Entry, ...]:
 
 
 def entry(manifest: Manifest, strategy: str, by: str, when: str, reason: str, number: int) -> Entry:
-    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate", evidence={})
+    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate")
     return made.model_copy(update={"number": number})

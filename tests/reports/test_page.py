@@ -14,7 +14,7 @@ import pytest
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.html import page
 from nightloop.tasks.reports.plot_style import as_png, as_svg, png_markdown
-from nightloop.tasks.reports.plots import line_styles, metric_curve, seconds_curve, volume_bars
+from nightloop.tasks.reports.plots import evidence_curve, line_styles, metric_curve, seconds_curve, volume_bars
 from tests.reports import make_history
 from tests.reports.test_format import HOSTILE, tags
 
@@ -42,7 +42,7 @@ def test_the_page_says_the_news_first(history: History) -> None:
         "<h2>Nights",
     ]
     assert [html.index(text) for text in order] == sorted(html.index(text) for text in order)
-    assert html.count("<figure") == 3 and html.count("<details") == 14 and html.count("<details open") == 1
+    assert html.count("<figure") == 4 and html.count("<details") == 14 and html.count("<details open") == 1
 
 
 def test_the_same_history_gives_the_same_bytes(history: History) -> None:
@@ -64,7 +64,7 @@ def test_hostile_names_reach_no_browser(name: str) -> None:
 
 
 def test_every_figure_is_sound_svg_that_follows_the_page(history: History) -> None:
-    for draw in (metric_curve, seconds_curve, volume_bars):
+    for draw in (metric_curve, evidence_curve, seconds_curve, volume_bars):
         drawn = draw(history)
         assert drawn is not None
         svg = as_svg(drawn)
@@ -74,9 +74,20 @@ def test_every_figure_is_sound_svg_that_follows_the_page(history: History) -> No
         assert "var(--ink)" in svg and "#1f2328" not in svg and len(as_png(drawn)) < 100_000
 
 
+def test_the_evidence_is_drawn_against_what_is_needed(history: History) -> None:
+    drawn = evidence_curve(history)
+    assert drawn is not None and drawn.words.startswith(
+        ("No challenger has enough evidence", "There is enough evidence")
+    )
+    svg = as_svg(drawn)
+    assert "enough" in svg and "evidence / needed" in svg
+    first = {i: night for i, night in history.nights.items() if i < 4}
+    assert evidence_curve(dataclasses.replace(history, nights=first)) is None
+
+
 def test_curves_name_every_strategy_at_its_line(history: History) -> None:
     svg = as_svg(metric_curve(history))
-    for words in (*make_history.STRATEGIES, "oracle (best possible)", "who served", "blocked", "missing", "ndcg@20"):
+    for words in (*make_history.STRATEGIES, "who served", "blocked", "missing", "ndcg@20"):
         assert words in svg
     assert len(set(line_styles([f"s{i}" for i in range(20)], None).values())) == 20
 

@@ -66,11 +66,11 @@ def test_leaderboard_orders_by_the_metric_and_counts_wins(history: History) -> N
 
 def test_leaderboard_pairs_with_the_control_where_rows_are_at_hand(history: History) -> None:
     rows = {s.strategy: s for s in standings(history)}
-    assert rows["NoUpdate"].control is None
-    gap = rows["FullRetrain"].control
+    assert rows["NoUpdate"].versus_control is None
+    gap = rows["FullRetrain"].versus_control
     assert not isinstance(gap, float | None) and gap.low < gap.mean < gap.high and gap.rows == 12 * 560
     without = {s.strategy: s for s in standings(dataclasses.replace(history, scored={}))}
-    assert isinstance(without["FullRetrain"].control, float) and without["FullRetrain"].control > 0
+    assert isinstance(without["FullRetrain"].versus_control, float) and without["FullRetrain"].versus_control > 0
 
 
 def test_less_is_better_where_it_is(history: History) -> None:
@@ -84,8 +84,8 @@ def test_less_is_better_where_it_is(history: History) -> None:
         nights[i] = night.model_copy(update={"plan": plan, "scores": scores})
     flipped = History("books", nights)
     assert metric(flipped) == "logloss" and standings(flipped)[0].strategy == "FineTune"
-    assert standings(flipped)[0].control is None or standings(flipped)[0].control == pytest.approx(0.0)
-    assert next(s for s in standings(flipped) if s.strategy == "FullRetrain").control == pytest.approx(-0.03)
+    assert standings(flipped)[0].versus_control is None or standings(flipped)[0].versus_control == pytest.approx(0.0)
+    assert next(s for s in standings(flipped) if s.strategy == "FullRetrain").versus_control == pytest.approx(-0.03)
     assert "lower is better" in grid.grid(flipped).note
 
 

@@ -334,7 +334,7 @@ def test_what_a_damaged_superseded_night_named_stays_in_the_trash_until_it_is_gi
     late = collect_garbage(store, "ann", 1e6, grace=10.0)
     assert not late.deleted and late.unseen == (key,)
     store.held[key] = whole  # from a backup
-    assert not manifest_store.verify_blobs(store, second)
+    assert not manifest_store.blob_damage(store, manifest_store.blobs_of(second))
     assert collect_garbage(store, "ann", 2e6, grace=10.0).unseen == ()
     store.held[key] = b"given up\n"
     assert (

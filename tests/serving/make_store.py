@@ -81,9 +81,7 @@ def night(objects: Objects, plan: Plan, period: int = 0, seed: int = 0) -> Manif
 
 def promote(objects: Objects, manifest: Manifest, expect: int = 0) -> Entry:
     act = Act("gate", WHEN, "better", manifest.period)
-    entry = promotion_log.append_promotion(
-        objects, manifest.pipeline, draft_entry(manifest, "FineTune", act, evidence={}), expect
-    )
+    entry = promotion_log.append_promotion(objects, manifest.pipeline, draft_entry(manifest, "FineTune", act), expect)
     if entry is None:
         raise RuntimeError("somebody was faster")
     return entry

@@ -12,6 +12,7 @@ import torch
 from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.simulation.days import midnight
 from nightloop.tasks.sources import build
 from nightloop.tasks.sources.click_world import DAY, HOUR, ITEM, ClickWorld
 
@@ -19,7 +20,7 @@ CRITEO, AVAZU = ClickWorld("criteo", seed=3), ClickWorld("avazu", seed=3)
 
 
 def table(world: ClickWorld, first: int, last: int) -> pa.Table:
-    period = Period(index=0, name="x", start=world.midnight(first), end=world.midnight(last))
+    period = Period(index=0, name="x", start=midnight(world.start, first), end=midnight(world.start, last))
     return pa.Table.from_batches(world.batches(None, period, world.columns))
 
 
@@ -39,7 +40,7 @@ def test_the_published_shapes_are_an_option() -> None:
 def test_a_day_is_the_same_whatever_was_read_before_and_differs_between_seeds(world: ClickWorld) -> None:
     alone, together = table(world, 3, 4), table(world, 2, 5)
     times = together.column("ts").cast(pa.int64()).to_numpy()
-    within = (times >= world.midnight(3)) & (times < world.midnight(4))
+    within = (times >= midnight(world.start, 3)) & (times < midnight(world.start, 4))
     assert together.filter(pa.array(within)).combine_chunks().equals(alone.combine_chunks())
     assert not table(replace(world, seed=4), 3, 4).equals(alone)
 
@@ -69,7 +70,7 @@ def test_avazu_is_told_by_the_hour_and_criteo_to_the_instant() -> None:
     avazu, criteo = AVAZU.day(2).times, CRITEO.day(2).times
     assert (avazu % HOUR == 0).all() and len(np.unique(avazu)) == 24
     assert len(np.unique(criteo)) > 0.99 * len(criteo)
-    assert criteo.min() >= CRITEO.midnight(2) and criteo.max() < CRITEO.midnight(2) + DAY
+    assert criteo.min() >= midnight(CRITEO.start, 2) and criteo.max() < midnight(CRITEO.start, 2) + DAY
 
 
 def test_drift_moves_chances_within_a_day_and_brings_new_items_and_stillness_does_not() -> None:

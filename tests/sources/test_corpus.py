@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nightloop.tasks.plan.plan import Columns, Part
 from nightloop.tasks.sources import build
 from tests.lake.make_lake import day, lake, plan
 from tests.sources.corpus import CASES, Case
+from tests.sources.corpus_exports import EXPORTS
 from tests.sources.corpus_more import MORE
 from tests.sources.corpus_public import PUBLIC
 
@@ -24,7 +26,25 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-@pytest.mark.parametrize("case", CASES + MORE + PUBLIC, ids=lambda case: f"{case.file.partition('.')[2]}: {case.name}")
+EVERY = CASES + MORE + PUBLIC + EXPORTS
+QUOTED = [
+    case
+    for case in EVERY
+    if case.file.endswith((".csv", ".tsv")) and b'"' in case.content and not case.options.get("encoding")
+]
+
+
+def _named(case: Case) -> str:
+    return f"{case.file.partition('.')[2]}: {case.name}"
+
+
+@pytest.mark.parametrize("case", QUOTED, ids=_named)
+def test_quotes_mean_the_same_line_by_line(case: Case, pond: Warehouse, tmp_path: Path) -> None:
+    """Files in UTF-16 are read line by line, and DuckDB reads those in UTF-8."""
+    test_what_is_read(replace(case, content=case.content.decode("utf-8-sig").encode("utf-16")), pond, tmp_path)
+
+
+@pytest.mark.parametrize("case", EVERY, ids=_named)
 def test_what_is_read(case: Case, pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / case.file).write_bytes(case.content)
     source = build(Part(use="files", options={"path": str(tmp_path / case.file), **case.options}))  # type: ignore[dict-item]

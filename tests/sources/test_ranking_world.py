@@ -10,6 +10,7 @@ import pytest
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Columns, Part
+from nightloop.tasks.simulation.days import midnight
 from nightloop.tasks.simulation.latent_world import Oracle
 from nightloop.tasks.sources import build
 from nightloop.tasks.sources.ranking_world import DAY, RankingWorld
@@ -19,7 +20,7 @@ COLUMNS = Columns(user="user_id", item="item_id", time="ts")
 
 
 def table(world: RankingWorld, first: int, last: int) -> pa.Table:
-    period = Period(index=0, name="x", start=world.midnight(first), end=world.midnight(last))
+    period = Period(index=0, name="x", start=midnight(world.start, first), end=midnight(world.start, last))
     return pa.Table.from_batches(world.batches(None, period, COLUMNS))
 
 
@@ -37,14 +38,14 @@ def test_a_day_is_the_same_whatever_was_read_before_and_differs_between_seeds(wo
     alone = table(world, 9, 10)
     together = table(world, 0, 12)
     times = together.column("ts").cast(pa.int64()).to_numpy()
-    within = (times >= world.midnight(9)) & (times < world.midnight(10))
+    within = (times >= midnight(world.start, 9)) & (times < midnight(world.start, 10))
     assert together.filter(pa.array(within)).equals(alone.combine_chunks())
     assert not table(replace(world, seed=4), 9, 10).equals(alone)
 
 
 @pytest.mark.parametrize("world", [NEWS, PLACES])
 def test_rows_come_in_order_of_time_and_are_as_many_as_the_shape_says(world: RankingWorld) -> None:
-    start = world.midnight(5) + DAY // 2
+    start = midnight(world.start, 5) + DAY // 2
     half = Period(index=0, name="x", start=start, end=start + DAY)
     times = pa.Table.from_batches(world.batches(None, half, COLUMNS)).column("ts").cast(pa.int64()).to_numpy()
     assert times.min() >= start and times.max() < start + DAY

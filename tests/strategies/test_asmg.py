@@ -289,8 +289,13 @@ def test_older_targets_are_dealt_out_over_as_many_batches() -> None:
 
 def test_several_windows_are_generators_of_their_own_chosen_in_hindsight(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = []
-    real = module.mean_logloss
-    monkeypatch.setattr(module, "mean_logloss", lambda *a: losses.append(real(*a)) or losses[-1])
+    real = module.make_judge
+
+    def recorded(*given):
+        judge = real(*given)
+        return lambda weights: losses.append(judge(weights)) or losses[-1]
+
+    monkeypatch.setattr(module, "make_judge", recorded)
     several = run_chain(MODEL, made(k=(1, 3)), periods())
     for place, k in enumerate((1, 3)):
         alone = run_chain(MODEL, made(k=k), periods())

@@ -1,6 +1,6 @@
 """AverageWeights: the learner's chain is its own, rows join when they are born, the choice is made before learning."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.training.weight_average import Snapshot, average_weights
+from tests.strategies.low_items import low_items
 
 MODEL = MF(width=3, biases=True)
 LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16))
@@ -35,6 +36,16 @@ class Says:
 
     def update(self, model, checkpoint, logs):
         return self.start(model, {}, logs)
+
+
+@dataclass(frozen=True)
+class Ranks(Says):
+    """The item biases are minus the value of the period times the item's row."""
+
+    def start(self, model, weights, logs):
+        said = Says(self.values).start(model, weights, logs)
+        said.weights["table.item"][:, -1] *= -torch.arange(logs.sizes[1])
+        return said
 
 
 def biases(chain):
@@ -87,19 +98,18 @@ def test_a_new_id_is_averaged_from_its_birth_on(averager):
 
 
 def test_the_choice_is_what_would_have_served_the_closed_period_best():
-    periods = [replace(p, label=torch.ones(len(p))) for p in simulated_periods("ranking", count=4)]
-    # Bias 0 fits positives and negatives in equal numbers. The learner swings between -4 and 4: half of each is 0.
-    swings = AverageWeights(Says((-4.0, 4.0, -4.0, 4.0)), coefficients=(0.0, 0.5))
+    periods = low_items(4)  # the learner ranks what is taken last every second period; half of each ranks it first
+    swings = AverageWeights(Ranks((2.0, -1.0, 2.0, -1.0)), coefficients=(0.0, 0.5))
     chain = run_chain(MODEL, swings, periods)
-    assert [int(c.memory["choice"]) for c in chain] == [0, 0, 1, 1]
-    steady = AverageWeights(Says((4.0, 2.0, 1.0, 0.0)), coefficients=(0.0, 0.5))
+    assert [int(c.memory["choice"]) for c in chain] == [0, 0, 1, 0]
+    steady = AverageWeights(Ranks((4.0, 2.0, 1.0, 0.0)), coefficients=(0.0, 0.5))
     assert [int(c.memory["choice"]) for c in run_chain(MODEL, steady, periods)] == [0, 0, 0, 0]
 
 
 def test_an_empty_period_leaves_the_choice():
-    periods = simulated_periods("ranking", count=4)
+    periods = low_items(4)
     empty = [p.select(p.periods != 3) for p in periods]
-    swings = AverageWeights(Says((-4.0, 4.0, -4.0, 4.0)), coefficients=(0.0, 0.5))
+    swings = AverageWeights(Ranks((2.0, -1.0, 2.0, -1.0)), coefficients=(0.0, 0.5))
     assert int(run_chain(MODEL, swings, empty)[-1].memory["choice"]) == 1
 
 

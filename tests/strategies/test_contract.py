@@ -17,19 +17,24 @@ from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.als import ALS
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.blend import Blend
 from nightloop.tasks.strategies.bpr import BPR
 from nightloop.tasks.strategies.ewc import EWC
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
 from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.kd import KD
 from nightloop.tasks.strategies.l2sp import L2SP
 from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.popularity import Popularity
+from nightloop.tasks.strategies.recency import Recency
 from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.repeat import Repeat
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.strategies.stack import Stack
 
 SHORT = TrainConfig(epochs=2, batch_size=16)
 QUICK = {
@@ -96,10 +101,20 @@ CLICKS = {  # of labelled logs alone
     "ReLoop-over-SPMF": ReLoop(SPMF(size=40, training=SHORT)),
     "ReLoop-over-all-history": ReLoop(FullRetrain(SHORT)),
     "SML-over-ReLoop": SML(ReLoop(FullRetrain(SHORT, window=3)), **QUICK),
+    "Stack": Stack((FineTune(SHORT, optimizer="keep"), FullRetrain(SHORT, window=2), NoUpdate())),
     "ASMG-over-KD": ASMG(KD(FineTune(SHORT)), **META),
 }
 POPULAR = {"AddPopularity": AddPopularity(FineTune(SHORT, optimizer="keep"))}  # of an MF with biases alone
-CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
+CONTROLS = {
+    "Popularity": Popularity(),
+    "Recency": Recency(),
+    "Repeat": Repeat(),
+    "ItemKNN": ItemKNN(top=5),
+    "ALS": ALS(iterations=2),
+    "BPR": BPR(epochs=2),
+}
+CONTROLS["Blend"] = Blend((FineTune(SHORT, optimizer="keep"), Popularity(), ItemKNN(), Repeat()))
+CONTROLS["Hedge-mix"] = Hedge((FineTune(SHORT), Popularity(), ItemKNN(top=5)), eta=2.0, serve="mix")
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],

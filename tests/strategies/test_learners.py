@@ -54,14 +54,19 @@ def test_a_kept_optimizer_changes_the_second_night_and_not_the_first():
 @pytest.mark.parametrize("make", [FineTune, L2SP, EWC, SPMF])
 def test_every_learner_keeps_its_optimizer_by_default_and_forgets_it_if_asked(make):
     periods = simulated_periods("ranking")
-    kept, keep, reset = (run_chain(MODEL, make(training=SHORT, **o), periods) for o in ({}, {"optimizer": "keep"}, {"optimizer": "reset"}))
+    kept, keep, reset = (
+        run_chain(MODEL, make(training=SHORT, **o), periods)
+        for o in ({}, {"optimizer": "keep"}, {"optimizer": "reset"})
+    )
     assert_same_chains(kept, keep, "the default")
     assert not equal(keep[2].weights, reset[2].weights)
     assert [name for name in keep[-1].memory if name.startswith("optimizer/")]
     assert not [name for name in reset[-1].memory if name.startswith("optimizer/")]
 
 
-@pytest.mark.parametrize(("make", "without"), [(L2SP, {"strength": 0.0}), (EWC, {"strength": 0.0}), (SPMF, {"size": 0})])
+@pytest.mark.parametrize(
+    ("make", "without"), [(L2SP, {"strength": 0.0}), (EWC, {"strength": 0.0}), (SPMF, {"size": 0})]
+)
 def test_without_its_own_part_a_learner_is_fine_tuning_with_the_same_optimizer(make, without):
     periods = simulated_periods("ranking")
     one, fine = (run_chain(MODEL, strategy, periods) for strategy in (make(training=SHORT, **without), FineTune(SHORT)))

@@ -100,7 +100,9 @@ def test_clicks_replay_their_share_of_each_class(monkeypatch: pytest.MonkeyPatch
 
     trained: list = []
     real = module.fit_and_keep
-    monkeypatch.setattr(module, "fit_and_keep", lambda m, c, logs, *rest: trained.append(logs) or real(m, c, logs, *rest))
+    monkeypatch.setattr(
+        module, "fit_and_keep", lambda m, c, logs, *rest: trained.append(logs) or real(m, c, logs, *rest)
+    )
     model = MF(width=4)
     model.family = "ctr"
     periods = simulated_periods("ctr", rows=100)

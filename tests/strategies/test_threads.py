@@ -35,16 +35,21 @@ from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.blend import Blend
 from nightloop.tasks.strategies.ewc import EWC
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
 from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.kd import KD
 from nightloop.tasks.strategies.l2sp import L2SP
+from nightloop.tasks.strategies.popularity import Popularity
 from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.repeat import Repeat
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.strategies.stack import Stack
 from nightloop.tasks.training.predict import predict
 
 ROWS, BATCH = 3000, 2100  # a batch is dealt into parts, and the last one of a period is not
@@ -87,8 +92,13 @@ CLICKS: dict[str, Any] = {
     "IncCTR": IncCTR(FineTune(ONE), teacher=FullRetrain(ONE, window=2)),
     "ReLoop": ReLoop(FineTune(ONE)),
     "FineTune-bfloat16": FineTune(HALF),
+    "Stack": Stack((FineTune(ONE), FullRetrain(ONE))),
 }
-POPULAR: dict[str, Any] = {"AddPopularity": AddPopularity(FineTune(ONE, optimizer="keep"))}
+POPULAR: dict[str, Any] = {
+    "AddPopularity": AddPopularity(FineTune(ONE, optimizer="keep")),
+    "Blend": Blend((FineTune(ONE), Popularity(), ItemKNN(), Repeat())),
+    "Hedge-mix": Hedge((FineTune(ONE), Popularity(), ItemKNN()), serve="mix"),
+}
 ALL = STRATEGIES | CLICKS | POPULAR
 PAIRS = [
     *[("FineTune", model) for model in MODELS],
@@ -102,6 +112,7 @@ OFTEN = {
     ("FineTune", "GRU4Rec"),
     ("SML", "MF"),
     ("ASMG", "DeepFM"),
+    ("Blend", "MF"),
 }  # the others in `make soak`
 
 

@@ -21,7 +21,7 @@ def test_an_id_in_two_forms_is_shown_and_stays_two_ids(role: str) -> None:
     (reason,) = seen.reasons
     assert reason == (
         f"warning: {role}s in two Unicode forms is 2, allowed is at most 0: 'Jose\\u0301' and 'Jos\\xe9' look alike and are two "
-        f"{role}s. Write each id in one Unicode form at the source, such as NFC"
+        f"{role}s. Write each id in one Unicode form at the source, such as NFKC, without characters that cannot be seen"
     )
 
 
@@ -34,3 +34,22 @@ def test_an_id_in_another_form_than_earlier_nights_is_shown() -> None:
     assert "users in two Unicode forms is 1" in reason and "'Jose\\u0301' and 'Jos\\xe9'" in reason
     for table in (rows(), changed(rows(), "user", {0: JOSE, 1: "Zo\u00e9"})):
         assert not any("Unicode" in text for text in look(table, nights=nights)[0].reasons)
+
+
+@pytest.mark.parametrize("role", ["user", "item"])
+@pytest.mark.parametrize("other", ["an\u00adn", "a\u200bnn", "ann\u200d", "\u061cann", "\uff41nn", "ann\ufe0f"])
+def test_an_id_with_what_cannot_be_seen_is_shown(role: str, other: str) -> None:
+    """CultureMech 406, MicrobeTrace 190: a soft hyphen, a joiner or a wide letter makes another id of one that is plain."""
+    (reason,) = look(changed(rows(), role, {0: other, 1: "ann", 2: "Zo\u00eb"}))[0].reasons
+    assert f"{role}s in two Unicode forms is 1" in reason and "'ann' and " in reason and ascii(other) in reason
+    assert not look(changed(rows(), role, {0: other, 2: "Zo\u00eb"}))[0].reasons
+    nights = EarlierNights((), known(role, ["ann", *(f"{role[0]}{n}" for n in range(3, 50))]))
+    (reason,) = [
+        text for text in look(changed(rows(), role, {0: other}), nights=nights)[0].reasons if "Unicode" in text
+    ]
+    assert f"{role}s in two Unicode forms is 1" in reason and ascii(other) in reason
+
+
+def test_wide_digits_are_shown_beside_usual_ones() -> None:
+    (reason,) = look(changed(rows(), "user", {0: "\uff11\uff12", 1: "12"}))[0].reasons
+    assert "'12' and '\\uff11\\uff12' look alike and are two users" in reason

@@ -70,7 +70,7 @@ def replay_stream(
     --------
     The click rate, the prediction of an untrained model for the last row, and the corrected one.
 
-    >>> from nightloop.tasks.correction.replay import replay_stream
+    >>> from tests.correctors.replay import replay_stream
     >>> from nightloop.tasks.correctors.recalibration import Recalibration
     >>> from nightloop.tasks.models.fm import FM
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -109,7 +109,7 @@ def time_slots(time: Tensor, rows: int) -> list[Tensor]:
     Examples
     --------
     >>> import torch
-    >>> from nightloop.tasks.correction.replay import time_slots
+    >>> from tests.correctors.replay import time_slots
     >>> [slot.tolist() for slot in time_slots(torch.tensor([30, 10, 20, 20, 40]), rows=2)]
     [[1, 2, 3], [0, 4]]
     """

@@ -1,0 +1,150 @@
+"""The repeat world: purchases of which nearly half are one of the user's few favourites, taken again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.latent_world import Floats, Ints
+
+DAY = 86_400_000_000  # microseconds
+USERS, ITEMS, ROWS, DAYS = 3_000, 1_500, 5_000, 30
+FAVOURITES = 8  # items of a user
+CLUSTERS = 15  # each with 100 items of its own
+OWN, SHARED = 0.45, 0.20  # chance that a row is a favourite, or an item of the user's cluster; else it is by popularity
+WALK = 0.15  # standard deviation of a day's step of the log popularity
+COLUMNS = ("user_id", "item_id", "ts")
+
+
+@dataclass(frozen=True)
+class RepeatWorld:
+    """Simulated purchases: 3,000 users, 1,500 items, 5,000 rows a day for 30 days.
+
+    Each row is of a user drawn uniformly. With a chance of 45 % it is one of the user's 8 favourites, with 20 % one of
+    the 100 items of the user's cluster, both drawn uniformly, and with 35 % an item drawn by popularity. The log of the
+    popularity begins as a standard normal number and is a random walk with steps of 0.15 a day. Every day is a function
+    of the seed and its number, whatever was read before. The columns are user_id, item_id and ts. It is made for
+    comparisons and has no other options: plans for it say `ranking: {repeats: true}`.
+
+    Parameters
+    ----------
+    start : str, default "2026-01-01"
+        The first day (UTC).
+    seed : int, default 0
+        Seed of the world.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range. The message names every such option.
+
+    Examples
+    --------
+    Rows of a day, and how many of them are a favourite of their user.
+
+    >>> from nightloop.tasks.sources.repeat_world import RepeatWorld
+    >>> world = RepeatWorld()
+    >>> users, items, _ = world.purchases(3)
+    >>> print(len(users), (world.favourites[users] == items[:, None]).any(1).mean().round(2))
+    5000 0.44
+    """
+
+    start: str = "2026-01-01"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise PlanError with every option that is out of range, and what it may be."""
+        wrong = [] if 0 <= self.seed <= 2**31 else [f"seed is {self.seed!r}, must be 0 to {2**31}"]
+        try:
+            date.fromisoformat(self.start)
+        except (TypeError, ValueError):
+            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
+        if wrong:
+            raise PlanError("the repeat world has wrong options: " + "; ".join(wrong))
+
+    @cached_property
+    def favourites(self) -> Ints:
+        """Each user's favourites [USERS, FAVOURITES], without repeats."""
+        random = np.random.default_rng([self.seed, 1])
+        return np.argsort(random.random((USERS, ITEMS)), axis=1)[:, :FAVOURITES].astype(np.int64)
+
+    @cached_property
+    def clusters(self) -> tuple[Ints, Ints]:
+        """The cluster of each user [USERS], and the items of each cluster [CLUSTERS, ITEMS / CLUSTERS]."""
+        random = np.random.default_rng([self.seed, 2])
+        items = random.permutation(ITEMS).reshape(CLUSTERS, -1).astype(np.int64)
+        return random.integers(CLUSTERS, size=USERS), items
+
+    @cached_property
+    def popularity(self) -> Floats:
+        """The chance of each item among the rows by popularity, day by day [DAYS, ITEMS]."""
+        random = np.random.default_rng([self.seed, 3])
+        steps = random.normal(size=(DAYS, ITEMS)) * np.where(np.arange(DAYS) > 0, WALK, 1.0)[:, None]
+        weight = np.exp(np.cumsum(steps, axis=0))
+        return np.asarray(weight / weight.sum(1, keepdims=True))
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"a simulated world of repeated purchases: {USERS} users x {ITEMS} items x {DAYS} days of {ROWS} rows, seed {self.seed}"
+
+    def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
+        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
+                 *columns.numeric, *columns.key]  # fmt: skip
+        unknown = [name for name in wanted if name not in COLUMNS]
+        if unknown:
+            raise DataError(f"the repeat world has no column {unknown}; it has {', '.join(COLUMNS)}")
+        return self._between(period)
+
+    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
+        """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
+        whole = period.start is None or period.end is None
+        begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
+        for number in range(DAYS):
+            midnight = self.midnight(number)
+            if midnight >= end or midnight + DAY <= begin:
+                continue
+            users, items, times = self.purchases(number)
+            window = slice(*np.searchsorted(times, [begin, end]).tolist())
+            yield pa.RecordBatch.from_pydict({
+                "user_id": _names("u", users[window]), "item_id": _names("i", items[window]),
+                "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
+            })  # fmt: skip
+
+    def midnight(self, number: int) -> int:
+        """First microsecond (UTC, since 1970) of day `number`."""
+        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
+
+    def purchases(self, number: int) -> tuple[Ints, Ints, Ints]:
+        """Day `number`: user and item numbers and µs since 1970, [ROWS] each, in order of time."""
+        random = np.random.default_rng([self.seed, 4, number])
+        users, kind = random.integers(USERS, size=ROWS), random.random(ROWS)
+        cluster_of, items_of = self.clusters
+        own = self.favourites[users, random.integers(FAVOURITES, size=ROWS)]
+        shared = items_of[cluster_of[users], random.integers(items_of.shape[1], size=ROWS)]
+        popular = random.choice(ITEMS, size=ROWS, p=self.popularity[number])
+        items = np.where(kind < OWN, own, np.where(kind < OWN + SHARED, shared, popular))
+        times = np.sort(random.choice(DAY // 1000, ROWS, replace=False)) * 1000
+        return users, items, self.midnight(number) + times
+
+    def chances(self, number: int) -> Floats:
+        """The true chance of each item for a row of each user on day `number`: [USERS, ITEMS]. Nothing ranks better."""
+        cluster_of, items_of = self.clusters
+        chance = np.tile((1.0 - OWN - SHARED) * self.popularity[number], (USERS, 1))
+        user = np.arange(USERS)[:, None]
+        chance[user, self.favourites] += OWN / FAVOURITES
+        chance[user, items_of[cluster_of]] += SHARED / items_of.shape[1]
+        return chance
+
+
+def _names(letter: str, numbers: Ints) -> pa.Array:
+    """Ids as text: u17, i203."""
+    return pa.array(np.char.add(letter, numbers.astype(str)).astype(object), pa.string())
