@@ -62,7 +62,7 @@ def tune(
         strategies: Labels of the plan; empty: all that declare what is worth tuning.
         space: What to search instead: {"fine-tune": {"training.lr": {"low": 0.01, "high": 0.3, "log": true}}}; also model, pretrain.
         end: Last period that is read; empty: the newest in the lake, at most 16 periods after the root.
-        pretrain_periods: Periods that trials pre-train on; 0: as many as the plan has, or half if too few follow.
+        pretrain_periods: Periods that trials pre-train on; 0: as many as the plan has, or a third of all if too few follow.
         out: Path of the new plan; empty: NAME.tuned.yaml beside the plan.
         runner: Each trial is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
         workers: Trials that run side by side.

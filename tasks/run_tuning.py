@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.atomic_file import write_text
-from nightloop.tasks.plan.load import find_plan, read_yaml
+from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.load import find_plan, read_form, read_yaml
 from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.plan.safe_text import json_of
 from nightloop.tasks.plan.settings import Settings
@@ -25,7 +27,7 @@ from nightloop.tasks.record import manifest_store, step_cache
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.reports.format import escape_markdown, plain
 from nightloop.tasks.resources import open_store
-from nightloop.tasks.tuning.result import TuningResult, strategy_in_words, tuning_document
+from nightloop.tasks.tuning.result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
 from nightloop.tasks.tuning.tuned_plan import refuse_edited, tuned_document, tuned_path, write_tuned_plan
@@ -64,11 +66,17 @@ def gain_over(metric: str, kind: str, after: RunResult, before: RunResult, perio
 
 
 def place_of_plan(plan: str, out: str) -> Path:
-    """Where the tuned plan goes: `out`, or beside the plan. Raises PlanError if a person edited the file that is there."""
+    """Where the tuned plan goes: `out`, or beside the plan. Raises PlanError if the file there was edited or is in use."""
     source = find_plan(plan, Settings().plan_places)
     writable = os.access(source.parent, os.W_OK) and source.parent.resolve() != Settings().plan_places[-1].resolve()
     path = Path(out) if out else tuned_path(source, writable, Settings().plan_places[1])
+    if path.suffix not in (".yaml", ".yml"):
+        raise PlanError(f"out: given {out[:200]!r}; the new plan is a file that ends in .yaml")
     refuse_edited(path)
+    if path.exists() and has_nights(in_use := read_form(path)):
+        raise PlanError(
+            f"{path} is the plan of the pipeline {in_use.pipeline}, which has nights; tuning would replace it: give another file (--out)"
+        )
     return path.absolute()
 
 
@@ -84,7 +92,8 @@ def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, Js
     html_path, json_path = directory / f"{pipeline}-tuning.html", directory / f"{pipeline}-tuning.json"
     write_text(html_path, tuning_page(result))
     write_text(json_path, json_of(document, indent=1))
-    lines = [tuning_headline(result), how_it_was_found(result), *(strategy_in_words(one) for one in result.strategies)]
+    sentences = [sentence for one in result.strategies for sentence in (strategy_in_words(one), chosen_in_words(one))]
+    lines = [tuning_headline(result), how_it_was_found(result), *filter(None, sentences)]
     advice = _write_plan(given, path, result, lines) if result.has_gain else ["No plan was written."]
     for one in result.strategies:
         table = trials_table(one)
@@ -105,8 +114,10 @@ def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, Js
 
 
 def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[str]) -> list[str]:
-    pipeline, begun = result.plan.pipeline, _has_nights(result.plan)
-    name = f"{pipeline[:57]}-tuned" if begun and not pipeline.endswith("-tuned") else pipeline
+    pipeline = result.plan.pipeline
+    names = (pipeline, *(f"{pipeline[:54]}-tuned{number}" for number in ("", *(f"-{n}" for n in range(2, 100)))))
+    renamed = (result.plan.model_copy(update={"pipeline": name}) for name in names)
+    name = next((plan.pipeline for plan in renamed if not has_nights(plan)), names[-1])
     raw = read_yaml(find_plan(given, Settings().plan_places))
     write_tuned_plan(path, tuned_document(raw, result.tuned, name), [*lines, f"Tried from the plan {given}."])
     why = (
@@ -114,10 +125,10 @@ def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[st
         if name != pipeline
         else "It applies from the root night"
     )
-    return [f"The tuned plan is {path}. {why}: nightloop backfill {path}"]
+    return [f"The tuned plan is {path}. {why}: nightloop backfill {shlex.quote(str(path))}"]
 
 
-def _has_nights(plan: Plan) -> bool:
+def has_nights(plan: Plan) -> bool:
     """Whether the pipeline has a night already."""
     return manifest_store.current_manifest(open_store(), plan.pipeline, root_period(plan)) is not None
 

@@ -56,6 +56,7 @@ class Strategy(Protocol):
     plan ranks rows (`logs.ranking` and `logs.metric`), as a prequential choice does: it is then given all history;
     `composes`, true if it serves more than the model's own weights: pair scores (`nightloop.tasks.modules.pair_scores`) or
     several members (`nightloop.tasks.modules.stacked_weights`).
+    `search_space` says which options are worth tuning (`nightloop.tasks.plan.search_space`).
     `nightloop.tasks.retraining.contract` has the checks that every strategy must pass.
 
     Attributes

@@ -16,6 +16,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.pair_scores import PairScores, pairs_from_dense
 from nightloop.tasks.plan.bounds import WIDEST, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.retraining.time_decay import decayed_counts
@@ -78,6 +79,12 @@ class ItemKNN:
     shrinkage: float = 5.0
     weight: float = 3.0
     top: int = 200
+    search_space: ClassVar[SearchSpace] = {
+        "half_life": NumberRange(0.2, 30.0, log=True),
+        "memory": NumberRange(0.5, 100.0, log=True),
+        "shrinkage": NumberRange(0.5, 50.0, log=True),
+        "weight": NumberRange(0.3, 30.0, log=True),
+    }
     models: ClassVar[tuple[str, ...]] = ("MF",)
     reads_ranking: ClassVar[bool] = True
     composes: ClassVar[bool] = True

@@ -12,6 +12,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.time_decay import decay_weights
 
@@ -48,6 +49,7 @@ class Recency:
     """
 
     half_life: float = 1.0
+    search_space: ClassVar[SearchSpace] = {"half_life": NumberRange(0.2, 30.0, log=True)}
     models: ClassVar[tuple[str, ...]] = ("MF",)
 
     def __post_init__(self) -> None:

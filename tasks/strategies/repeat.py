@@ -13,6 +13,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.pair_scores import PairScores
 from nightloop.tasks.plan.bounds import WIDEST, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.retraining.time_decay import decay_weights
@@ -58,6 +59,7 @@ class Repeat:
 
     half_life: float = 10.0
     top: int = 200
+    search_space: ClassVar[SearchSpace] = {"half_life": NumberRange(1.0, 100.0, log=True)}
     models: ClassVar[tuple[str, ...]] = ("MF",)
     composes: ClassVar[bool] = True
     lookback: ClassVar[int] = ALL_HISTORY

@@ -35,8 +35,8 @@ def last_searched(plan: Plan, newest: int) -> int:
 def search_periods(plan: Plan, last: int, pretrain: int = 0) -> SearchPeriods:
     """The periods up to `last`, of which a quarter after the pre-training checks the choice.
 
-    Trials pre-train on as many periods as the plan's root if enough follow it, else on the first half; `pretrain`: on so
-    many. Raises PlanError if there are too few periods.
+    Trials pre-train on as many periods as the plan's root if enough follow it, else on the first third, so that there are
+    updates to judge; `pretrain`: on so many. Raises PlanError if there are too few periods.
     """
     count, least = last + 1, LEAST_SEARCHED + LEAST_CHECKED
     if count < LEAST:
@@ -51,6 +51,6 @@ def search_periods(plan: Plan, last: int, pretrain: int = 0) -> SearchPeriods:
             f"{LEAST_SEARCHED} must be left to search on and {LEAST_CHECKED} to check the choice on"
         )
     enough = count - plan.pretrain_periods >= least
-    begin = pretrain or (plan.pretrain_periods if enough else min((count + 1) // 2, count - least))
+    begin = pretrain or (plan.pretrain_periods if enough else min(max(count // 3, 1), count - least))
     checked = max((count - begin) // 4, LEAST_CHECKED)
     return SearchPeriods(begin, tuple(range(begin, count - checked)), tuple(range(count - checked, count)))

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.reports.format import plural
 from nightloop.tasks.tuning.periods import SearchPeriods
 from nightloop.tasks.tuning.search import SettingSearch, SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues, setting_name
@@ -61,9 +62,12 @@ class TuningResult:
 
 def settings_in_words(settings: Mapping[str, object], label: str) -> str:
     """`fine-tune.training.lr 0.1, model.width 64`."""
-    return ", ".join(
-        f"{setting_name(place, label)} {'none' if value is None else value}" for place, value in settings.items()
-    )
+    return ", ".join(f"{setting_name(place, label)} {value_in_words(value)}" for place, value in settings.items())
+
+
+def value_in_words(value: object) -> str:
+    """A value of an option."""
+    return "none" if value is None else str(value)
 
 
 def strategy_in_words(one: TunedStrategy) -> str:
@@ -72,10 +76,14 @@ def strategy_in_words(one: TunedStrategy) -> str:
     values = f"{metric} {one.before:.4f} before, {one.after:.4f} after on the periods of the check"
     if one.gain is not None:
         values += f" ({one.gain.mean:+.4f}, 95 % interval {one.gain.low:+.4f} to {one.gain.high:+.4f})"
-    tried = f"{len(one.search.trials)} settings tried"
-    if one.reason:
-        return f"{one.label}: {one.reason}; {tried}; {values}"
-    return f"{one.label}: {one.relative:+.1%}: {values}; {tried}; now {settings_in_words(one.settings, one.label)}"
+    change = f"{abs(one.relative):.1%} {'better' if one.relative >= 0 else 'worse'}: "
+    what = f"{one.reason}; " if one.reason else change
+    return f"{one.label}: {what}{values}; {plural(len(one.search.trials), 'setting')} tried"
+
+
+def chosen_in_words(one: TunedStrategy) -> str:
+    """The settings that are used from now on; empty if they are the plan's own."""
+    return f"{one.label} has now {settings_in_words(one.settings, one.label)}" if one.settings else ""
 
 
 def tuning_document(result: TuningResult) -> dict[str, JsonValue]:

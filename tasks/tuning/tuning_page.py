@@ -11,8 +11,9 @@ from nightloop.tasks.reports.format import escape_html, number, plural, seconds
 from nightloop.tasks.reports.html import finding_item, html_document, section
 from nightloop.tasks.reports.plot_style import as_svg
 from nightloop.tasks.reports.table import Cell, Table, as_html
-from nightloop.tasks.tuning.result import TunedStrategy, TuningResult, settings_in_words, strategy_in_words
+from nightloop.tasks.tuning.result import TunedStrategy, TuningResult, strategy_in_words, value_in_words
 from nightloop.tasks.tuning.search import SettingTrial
+from nightloop.tasks.tuning.spaces import setting_name
 
 MOST = 60  # trials of a strategy in the table, the best first
 
@@ -43,7 +44,7 @@ def tuning_headline(result: TuningResult) -> str:
     if not better:
         return "No setting that was tried is better than those of the plan"
     best = max(better, key=lambda one: one.relative)
-    return f"Tuning changes {best.label}'s {best.search.metric} by {best.relative:+.1%} on periods that the search never saw"
+    return f"Tuning improves {best.label}'s {best.search.metric} by {best.relative:.1%} on periods that the search never saw"
 
 
 def how_it_was_found(result: TuningResult) -> str:
@@ -106,7 +107,9 @@ def trials_table(one: TunedStrategy) -> Table:
     note = f"By {one.search.metric} on the periods of the search." + (
         f" {hidden} more are not shown." if hidden else ""
     )
-    return Table("", ("trial", "settings", one.search.metric, "learning", ""), rows, note, frozenset({0, 2, 3}))
+    places = list(one.search.searched.space)
+    head = ("trial", one.search.metric, "", *(setting_name(place, one.label) for place in places), "learning")
+    return Table("", head, rows, note, frozenset({0, 1, *range(3, len(head))}))
 
 
 def _row(place: int, trial: SettingTrial, one: TunedStrategy) -> tuple[Cell, ...]:
@@ -116,7 +119,8 @@ def _row(place: int, trial: SettingTrial, one: TunedStrategy) -> tuple[Cell, ...
         words = f"failed: {trial.failed}"
     elif trial.stopped:
         words = f"stopped early at {number(trial.running[max(trial.running)])}"
+    values = (Cell(value_in_words(trial.settings[name])) for name in one.search.searched.space)
     return (
-        Cell(str(place)), Cell(settings_in_words(trial.settings, one.label)), Cell(number(trial.value)),
-        Cell(seconds(trial.seconds)), Cell(words, "good" if chosen else "quiet"),
+        Cell(str(place)), Cell(number(trial.value)), Cell(words, "good" if chosen else "quiet"), *values,
+        Cell(seconds(trial.seconds)),
     )  # fmt: skip

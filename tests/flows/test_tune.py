@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import nightloop.flows.search_rounds
 import nightloop.flows.tune
@@ -20,7 +21,7 @@ from nightloop.tasks.plan.generated_file import is_generated
 from nightloop.tasks.plugins.assembly import read_plan
 from tests.bakeoff.make_specs import WHEN, Oven
 from tests.flows.run_cli import refused
-from tests.flows.tiny_pipeline import Tiny, begin, make
+from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan, run
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
 SPACE = {
@@ -65,11 +66,26 @@ def test_it_writes_a_better_plan_beside_the_old_one(tiny: Tiny, kitchen: Oven) -
     assert found["plan"] == str(path) and f"nightloop backfill {path}" in found["text"]
     assert new.pipeline == "tiny-tuned", "its nights are there already, and stay"
     assert new.strategies.keys() == old.strategies.keys() and new.strategies != old.strategies
-    assert "# Tuning changes" in path.read_text()
+    assert "# Tuning improves" in path.read_text()
     assert tiny.path.read_bytes() == before
     assert record == {k: v for k, v in tiny.record().items() if "/nights/" in k or "/log/" in k}
     page = Path(found["report"]).read_text()
     assert page.count("<svg") == 2 and "the plan&#x27;s settings" in page and "chosen" in page
+
+
+def test_a_tuned_plan_that_has_nights_is_not_replaced(
+    tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tuning needs another file, and then has another pipeline."""
+    found = tune(str(tiny.path), trials=8, space=SPACE)
+    path = Path(found["plan"])
+    run(Tiny(tiny.home, path), 1)
+    before = path.read_bytes()
+    with pytest.raises(PlanError, match=r"is the plan of the pipeline tiny-tuned, which has nights.*--out"):
+        tune(str(tiny.path), trials=8, space=SPACE)
+    again = tune(str(tiny.path), trials=8, space=SPACE, out=str(tiny.home / "other.yaml"))
+    assert read_plan(Path(again["plan"])).pipeline == "tiny-tuned-2" and path.read_bytes() == before
+    assert read_plan(path).strategies == read_plan(Path(again["plan"])).strategies
 
 
 def test_no_trial_sees_the_periods_of_the_check(tiny: Tiny, kitchen: Oven) -> None:
@@ -140,11 +156,8 @@ def test_without_nights_the_pipeline_keeps_its_name_and_an_earlier_root_is_used(
     fresh = make(tmp_path, monkeypatch, {"pretrain_periods": 6})
     fresh.deliver(*range(8))
     found = tune(str(fresh.path), trials=8, space={"tuned": SPACE["tuned"]}, end=fresh.name(5))
-    assert (found["pretrain_periods"], found["search"], found["check"]) == (
-        3,
-        [fresh.name(3), fresh.name(4)],
-        [fresh.name(5)],
-    )
+    assert (found["pretrain_periods"], found["search"]) == (2, [fresh.name(day) for day in (2, 3, 4)])
+    assert found["check"] == [fresh.name(5)]
     if found["plan"]:
         new = read_plan(Path(found["plan"]))
         assert (new.pipeline, new.pretrain_periods) == ("tiny", 6)
@@ -162,11 +175,11 @@ def test_the_demo_begins_with_settings_for_the_file(
     plan = plans.write_plan({**plans.own_plan(data, "", {}), "ranking": {"negatives": 20}})
     before = read_plan(plan)
     told = tuned.tune_own_plan(plan)
-    assert {job.periods for job in kitchen.jobs if "trial" in job.title} == {(3, 4)}
+    assert {job.periods for job in kitchen.jobs if "trial" in job.title} == {(2, 3, 4)}
     assert any("settings tried" in line for line in told) and not any("backfill" in line for line in told)
     assert is_generated(plan, plans.HEAD) and not (plan.parent / "own.tuned.yaml").exists()
     changed = read_plan(plan) != before
-    assert changed == ("# fine-tune: " in plan.read_text()) == any("Tuning changes" in line for line in told)
+    assert changed == ("# fine-tune has now" in plan.read_text()) == any("Tuning improves" in line for line in told)
     if changed:
         assert (
             read_plan(plan).strategies["averaged"].options["learner"]
@@ -205,14 +218,21 @@ def test_when_the_budget_ends_what_was_finished_counts(
     assert len(found["strategies"][0]["trials"]) == 3, "at 0, 25 and 50 seconds; the fourth of the round did not start"
 
 
-def test_settings_of_the_plan_that_fail_are_said(
-    tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_plan_that_fail_are_said(tiny: Tiny, kitchen: Oven) -> None:
     diverges = {"use": "FineTune", "options": {"training": {"lr": 1e30}}}
-    tiny = make(tmp_path, monkeypatch, {"strategies": {"wild": diverges}})
-    tiny.deliver(*range(6))
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"strategies": {"wild": diverges}})))
     with pytest.raises(ConflictError, match=r"wild fails with the plan's own settings.*diverged"):
         tune(str(tiny.path), trials=2, end=tiny.name(5))
+
+
+def test_each_trial_of_the_pretraining_begins_with_its_own_weights(tiny: Tiny, kitchen: Oven) -> None:
+    found = tune(str(tiny.path), trials=8, space={"pretrain": {"training.epochs": [1, 3, 9, 20]}})
+    (one,) = found["strategies"]
+    assert one["strategy"] == "tuned", "the first that trains judges it"
+    values = {trial["settings"]["pretrain.training.epochs"]: trial["running"][tiny.name(2)] for trial in one["trials"]}
+    assert len(values) == len(set(values.values())) >= 2
+    shared = {job.start for job in kitchen.jobs if job.do == "start"}
+    assert len(shared) <= 2, "of the plan, and of the choice"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +244,7 @@ def test_settings_of_the_plan_that_fail_are_said(
         (("--end", "2027-01-02"), "is not over yet"),
         (("--pretrain-periods", "9"), "pretrain_periods: given 9; of 6 periods 1 to 3"),
         (("--space", "nothing.yaml"), "no file 'nothing.yaml'"),
+        (("--out", "/etc/passwd"), "out: given '/etc/passwd'; the new plan is a file that ends in .yaml"),
     ],
 )
 def test_a_mistake_is_one_paragraph_and_exit_code_2(

@@ -18,8 +18,8 @@ def plan(pretrain: int) -> Plan:
     ("pretrain", "last", "given", "expected"),
     [
         (6, 17, 0, (6, 9, 3)),  # the plan's root, nine periods searched, three checked
-        (6, 5, 0, (3, 2, 1)),  # nothing after the root: the first half
-        (6, 7, 0, (4, 3, 1)),  # too little after the root
+        (6, 5, 0, (2, 3, 1)),  # nothing after the root: the first third
+        (6, 7, 0, (2, 5, 1)),  # too little after the root
         (1, 3, 0, (1, 2, 1)),  # the fewest
         (6, 17, 10, (10, 6, 2)),  # given
     ],
