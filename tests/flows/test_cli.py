@@ -174,14 +174,17 @@ import nightloop.flows.nightly, nightloop.flows.status
 
 said = nightloop.flows.nightly.nightly(sys.argv[1], sys.argv[2]) if sys.argv[2:] else nightloop.flows.status.status(sys.argv[1])["headline"]
 print(said)
-heavy = {"torch", "prefect", "great_expectations", "scipy", "matplotlib"} | ({"pandas"} if not sys.argv[2:] else set())
+heavy = {"torch", "prefect", "great_expectations", "matplotlib"} | ({"scipy"} if sys.argv[2:] else {"pandas"})
 print(sorted(heavy & set(sys.modules)))
 """
 
 
 @pytest.mark.parametrize("words", [(), ("2026-01-03",)], ids=["status", "finished night"])
 def test_who_only_looks_needs_neither_torch_nor_prefect(words: tuple[str, ...], tiny: Tiny) -> None:
-    """They take seconds to import, and whoever looks at what happened waits for an answer."""
+    """They take seconds to import, and whoever looks at what happened waits for an answer.
+
+    `status` shows intervals, for which it needs Student's distribution of scipy: a fifth of a second.
+    """
     nightloop.flows.nightly.nightly(str(tiny.path), "2026-01-03")  # whose report is drawn, once
     (tiny.home / "home" / "lake" / "extensions.json").unlink(
         missing_ok=True

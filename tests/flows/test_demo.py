@@ -73,7 +73,7 @@ def test_the_demo_in_a_small_world_of_fewer_nights_shows_every_turn(
 def complete(found: dict[str, Any]) -> None:
     """Every night is, a person took the champion back, and the page shows what happened."""
     assert {night["state"] for night in found["nights"]} == {"complete"}
-    assert found["champion"]["action"] == "rollback" and len(found["leaderboard"]) == 5
+    assert found["champion"]["action"] == "rollback" and len(found["leaderboard"]) == 6
     page = Path(found["report"]).read_text()
     assert "<svg" in page and "revision 1 was blocked" in page and "upstream outage" in page
 
