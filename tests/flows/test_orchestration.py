@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -102,6 +103,9 @@ def test_a_server_that_goes_in_the_middle_of_a_night_stops_nothing(
     step: str, tiny: Tiny, nightloop_up: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_PREFECT", "1")
+    # Prefect sets the root logger's handlers when its first flow begins, which may be this one: caplog's would be gone.
+    logger = logging.getLogger("nightloop.tasks.orchestration")
+    monkeypatch.setattr(logger, "handlers", [*logger.handlers, caplog.handler])
     place = nightloop.tasks.score if step == "score" else nightloop.flows.nightly
     real = getattr(place, step)
     with between(nightloop_up.port) as (port, cut):
