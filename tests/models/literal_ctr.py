@@ -113,7 +113,7 @@ def fmfm(model, rows, dense):
 
 def afn_plus(model, rows, dense):
     d = model.width // 2
-    floor, mean, spread = model.scale / 2, math.log(model.scale) - 0.1117913, 0.4530911
+    floor, mean, spread = model.scale / 2, math.log(model.scale) - 0.111791, 1.6
     logs = [[(math.log(math.hypot(x, floor)) - mean) / spread for x in row[:d]] for row in rows]
     crosses = []
     for k in range(d):
