@@ -25,6 +25,9 @@ POST = b"POST / HTTP/1.1\r\nhost: localhost\r\n"
 QUICK = {"head_seconds": 0.3, "body_seconds": 0.3, "read_seconds": 0.3}
 
 
+LARGE_BEGAN = threading.Event()  # that a request for /large was taken up: its task may end before anybody looks
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Sends back how long the body is; /large so much that a client has to read it; /slow after a while."""
     if scope["type"] != "http":
@@ -35,6 +38,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
         if message["type"] == "http.disconnect":
             return
+    if scope["path"] == "/large":
+        LARGE_BEGAN.set()
     if scope["path"] == "/slow":
         await asyncio.sleep(0.6)
     body = b"x" * 50_000_000 if scope["path"] == "/large" else str(size).encode()
@@ -193,8 +198,9 @@ def test_a_client_may_be_idle_and_an_answer_may_take_longer_than_a_head() -> Non
 
 
 def test_an_answer_that_is_not_read_is_given_up() -> None:
+    LARGE_BEGAN.clear()
     with serving(**QUICK) as (port, server), connected(port, b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n"):
-        wait_until(lambda: bool(server.server_state.tasks))
+        assert LARGE_BEGAN.wait(30)
         wait_until(lambda: not server.server_state.connections and not server.server_state.tasks)
 
 
