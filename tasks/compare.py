@@ -13,7 +13,6 @@ from nightloop.tasks.modules.checkpoint import from_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
-from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import ChampionRef, StrategyScores, TrainingFailure
 from nightloop.tasks.record.night_context import Night, walk_back
@@ -39,8 +38,7 @@ def compare(night: Night, scores: Mapping[str, StrategyScores], failed: Mapping[
             nights.append((link.period, link.served, _drop_failed(link.scores, link.failed)))
     values = _slice_values(objects, night)
     evidence = [_evidence(objects, plan, incumbent, values, *night_scores) for night_scores in reversed(nights)]
-    leading = leading_metric(plan.gate.metric, plan.family == "ctr", plan.ranking.k)
-    rule = plan.gate.model_copy(update={"metric": leading})
+    rule = plan.gate.model_copy(update={"metric": plan.leading_metric})
     carried = before.evidence if before else None
     decision = decide(rule, plan.family, incumbent, evidence, carried, moved_by_hand(_champions(objects, night)))
     return with_pin(with_failures(decision, failed), night.pinned)

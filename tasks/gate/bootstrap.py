@@ -15,9 +15,7 @@ from nightloop.tasks.evaluation.cluster_error import cluster_error, two_way_erro
 FEWEST = 20  # users; with fewer the resamples are too similar
 MOST = 4096  # groups; more users share groups at random, which hardly widens an interval
 TAIL = 10  # fewest resamples beyond a bound that make it reliable
-MOST_DRAWS = (
-    20_000  # that a small alpha asks for: two thirds of a gigabyte with many users; Student's t bounds it besides
-)
+MOST_DRAWS = 20_000  # that a small alpha asks for: 0.7 GB with many users. Student's t is a bound besides
 
 
 @dataclass(frozen=True)

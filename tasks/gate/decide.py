@@ -34,9 +34,7 @@ class Case:
     metric: str
     refresh: bool  # the newer weights of the strategy that serves already
     alpha: float  # chance of a mistake of each bound that is shown
-    standing: (
-        RivalStanding | None
-    )  # its evidence since the champion's strategy began to serve; None: judged by tonight's interval
+    standing: RivalStanding | None  # its evidence in this term; None: it is judged by the interval of the last nights
 
 
 def decide(

@@ -30,6 +30,12 @@ def check_members(members: Sequence[Strategy], wrapper: str) -> None:
             raise PlanError(f"members: {members.index(member)} and {number} are the same; name each once")
 
 
+def common_models(named: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """Names of the models that go with all of several strategies. None: all models, for each and for the result."""
+    limited = [models for models in named if models is not None]
+    return tuple(name for name in limited[0] if all(name in models for models in limited)) if limited else None
+
+
 def update_members(
     members: Sequence[Strategy], wrapper: str, model: Model, before: Sequence[Checkpoint], logs: Logs
 ) -> tuple[list[Checkpoint], frozenset[int]]:

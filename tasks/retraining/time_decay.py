@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.plan.errors import PlanError
+
+
+def check_half_life(name: str, given: float, unit: str = "periods") -> None:
+    """Raise PlanError if an option is no number of periods, or of another unit, after which something counts half."""
+    if not 0 < given < 1e6:
+        raise PlanError(f"{name}: given {given}; it is in {unit}, above 0 and below 1,000,000")
 
 
 def popularity(logs: Logs, half_life: float) -> Tensor:

@@ -17,7 +17,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
-from nightloop.tasks.retraining.time_decay import popularity
+from nightloop.tasks.retraining.time_decay import check_half_life, popularity
 
 TABLE = "table.item"
 
@@ -79,8 +79,7 @@ class AddPopularity:
 
     def __post_init__(self) -> None:
         refuse_composed(self.learner, "AddPopularity")
-        if not 0 < self.half_life < 1e6:
-            raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
+        check_half_life("half_life", self.half_life)
         if not self.weights or not all(isfinite(share) and share >= 0 for share in self.weights):
             raise PlanError(f"weights: given {self.weights}; each is what log popularity counts, 0 or more")
         if "MF" not in (getattr(self.learner, "models", None) or ("MF",)):

@@ -16,6 +16,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.member_scores import member_of, mix_members
+from nightloop.tasks.retraining.members import common_models
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy
 
@@ -116,9 +117,8 @@ class Hedge:
     @property
     def models(self) -> tuple[str, ...] | None:
         """Names of the models that all candidates go with, and of them MF for a mean of scores; None: all."""
-        named = [models for c in self.candidates if (models := getattr(c, "models", None)) is not None]
-        named += [("MF",)] if self.serve == "mix" else []
-        return tuple(name for name in named[0] if all(name in models for models in named)) if named else None
+        named = [getattr(candidate, "models", None) for candidate in self.candidates]
+        return common_models([*named, ("MF",)] if self.serve == "mix" else named)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All candidates start with equal weights; the first one is served."""

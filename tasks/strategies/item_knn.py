@@ -19,7 +19,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
-from nightloop.tasks.retraining.time_decay import decayed_counts
+from nightloop.tasks.retraining.time_decay import check_half_life, decayed_counts
 
 NEVER = 0.01  # added to every count before its logarithm is taken
 CELLS = 1 << 24  # of a dense block of users and items
@@ -92,8 +92,7 @@ class ItemKNN:
 
     def __post_init__(self) -> None:
         for name in ("half_life", "memory"):
-            if not 0 < getattr(self, name) < 1e6:
-                raise PlanError(f"{name}: given {getattr(self, name)}; it is in periods, above 0 and below 1,000,000")
+            check_half_life(name, getattr(self, name))
         for name in ("shrinkage", "weight"):
             if not (isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise PlanError(f"{name}: given {getattr(self, name)}; it is a number from 0")

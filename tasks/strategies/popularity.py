@@ -11,10 +11,9 @@ import torch
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
-from nightloop.tasks.retraining.time_decay import popularity
+from nightloop.tasks.retraining.time_decay import check_half_life, popularity
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ class Popularity:
     models: ClassVar[tuple[str, ...]] = ("MF",)
 
     def __post_init__(self) -> None:
-        if not 0 < self.half_life < 1e6:
-            raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
+        check_half_life("half_life", self.half_life)
 
     @property
     def lookback(self) -> int:

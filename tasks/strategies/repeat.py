@@ -12,11 +12,10 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.pair_scores import PairScores
 from nightloop.tasks.plan.bounds import WIDEST, refuse_outside
-from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
-from nightloop.tasks.retraining.time_decay import decay_weights
+from nightloop.tasks.retraining.time_decay import check_half_life, decay_weights
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ class Repeat:
     lookback: ClassVar[int] = ALL_HISTORY
 
     def __post_init__(self) -> None:
-        if not 0 < self.half_life < 1e6:
-            raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
+        check_half_life("half_life", self.half_life)
         refuse_outside("top", self.top, WIDEST, what="items of a user")
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:

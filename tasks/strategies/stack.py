@@ -18,6 +18,7 @@ from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_s
 from nightloop.tasks.retraining.members import (
     better_member,
     check_members,
+    common_models,
     member_folders,
     pack_members,
     unpack_members,
@@ -26,6 +27,7 @@ from nightloop.tasks.retraining.members import (
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.stacking import Line, equal_line, update_line, without_members
 from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.time_decay import check_half_life
 from nightloop.tasks.training.predict import predict
 
 
@@ -85,8 +87,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         check_members(self.members, "Stack")
-        if not 0 < self.half_life < 1e6:
-            raise PlanError(f"half_life: given {self.half_life}; it is in nights, above 0 and below 1,000,000")
+        check_half_life("half_life", self.half_life, "nights")
         refuse_outside("floor", self.floor, ROUNDS, what="nights")
         if self.models is not None and not self.models:
             raise PlanError("members: there is no model that all of them go with")
@@ -99,8 +100,7 @@ class Stack:
     @property
     def models(self) -> tuple[str, ...] | None:
         """Names of the models that all members go with; None: all."""
-        named = [models for one in self.members if (models := getattr(one, "models", None)) is not None]
-        return tuple(name for name in named[0] if all(name in models for models in named)) if named else None
+        return common_models([getattr(member, "models", None) for member in self.members])
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All members start; the mean of their logits is served."""
