@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nightloop.tasks.modules.dot_product_step import Pairs, bilinear_gradients
 from nightloop.tasks.modules.lookup import own_rows
+from nightloop.tasks.modules.ranking_loss import RankingLoss
 from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer
 from nightloop.tasks.modules.table_rows import put_rows, take_rows
@@ -145,7 +146,7 @@ def propagation_step(
     table: Tensor,
     optimizer: RowOptimizer,
     pairs: Pairs,
-    real: Tensor | None,
+    loss: RankingLoss,
     regularizer: Regularizer,
     graph: Propagation,
 ) -> Tensor:
@@ -153,7 +154,7 @@ def propagation_step(
 
     L2 and penalties act on rows of E^0 that occur in the batch, once for each time, as without a graph.
     """
-    gradients = bilinear_gradients(graph.propagate(table), pairs, real, graph.shape.width)
+    gradients = bilinear_gradients(graph.propagate(table), pairs, loss, graph.shape.width)
     rows, gradient, times = (torch.cat(parts) for parts in (gradients.rows, gradients.gradient, gradients.times))
     slot = graph.slot.index_select(0, rows)
     inside, unlinked = (slot >= 0).nonzero().flatten(), (slot < 0).nonzero().flatten()

@@ -25,7 +25,15 @@ from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import train
-from nightloop.tasks.training.step import PartialGradient, Step, StepRows, parallel_step, split_rows, step_entries
+from nightloop.tasks.training.step import (
+    PartialGradient,
+    Step,
+    StepRows,
+    occurring_rows,
+    parallel_step,
+    split_rows,
+    step_entries,
+)
 from nightloop.tasks.training.train_state import TrainState
 
 # Fewest rows for which another thread saves time: a part is a hundred operations, each too short with fewer rows.
@@ -72,7 +80,9 @@ def learn_model(
             logits = model.logits(embedded, logs.numeric[positions], dense)
             value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
-            return PartialGradient(value.detach(), distinct, gradient, of_dense, ids)
+            return PartialGradient(
+                value.detach(), distinct, gradient, of_dense, occurring_rows(model, rows, ids, run.sizes)
+            )
 
         return parallel_step(compute_gradient, run, regularizer, threads, PART)
 

@@ -88,6 +88,6 @@ def own_rows(ids: Tensor, sizes: list[int]) -> Tensor:
     return (ids + offsets(sizes)).flatten()
 
 
-def occurrences(rows: Tensor, ids: Tensor, sizes: list[int]) -> Tensor:
-    """How often each of `rows` [k], distinct and ascending, is named by the entries themselves: [k] int64."""
-    return torch.bincount(torch.searchsorted(rows, own_rows(ids, sizes)), minlength=len(rows))
+def occurrences(rows: Tensor, occurring: Tensor) -> Tensor:
+    """How often each of `rows` [k], distinct and ascending, is among `occurring` [o]: [k] int64."""
+    return torch.bincount(torch.searchsorted(rows, occurring), minlength=len(rows))

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
         [n, F, width]: rows of the tables, differentiable, for penalties on them.
     taken : int
         Number of rows of the logs in this step.
+    positive : Tensor, optional
+        [n] int64: of each entry the number of its positive among the first `taken`. Only in a ranking.
     """
 
     logits: Tensor
@@ -38,6 +40,7 @@ class Batch(NamedTuple):
     rows: Tensor
     embedded: Tensor
     taken: int
+    positive: Tensor | None = None
 
 
 Loss = Callable[[Batch], Tensor]  # a scalar: the mean over rows of the logs, whatever the size of the batch

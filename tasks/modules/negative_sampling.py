@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
+
+if TYPE_CHECKING:
+    from nightloop.tasks.kernels.pair_index import PairIndex
 
 ROUNDS = 100  # draws before a user counts as having taken everything
 SPREAD = 0x1E3779B97F4A7C15  # Knuth's multiplicative hashing, 2**64 / golden ratio, made to fit a signed integer
@@ -20,10 +24,6 @@ class Positives:
     keys: Tensor  # [m] int64 ascending: user * items + item
     bitmap: Tensor  # [2**k] bool by hash: False means surely not a positive
 
-    def __contains__(self, pair: tuple[int, int]) -> bool:
-        key = pair[0] * self.items + pair[1]
-        return bool((self.keys == key).any())
-
     def find(self, users: Tensor, items: Tensor) -> Tensor:
         """Positions [h] at which (users, items) [n] is a known positive."""
         keys = users * self.items + items
@@ -33,22 +33,54 @@ class Positives:
         return possible[self.keys[nearest] == candidates]
 
 
-def index_positives(users: Tensor, items: Tensor, size: int) -> Positives:
-    """The positives (users, items) [n] int64, of a catalogue of `size` items."""
+@dataclass(frozen=True)
+class CompiledPositives:
+    """The same as `Positives`, found by compiled code: several times as fast, and made without sorting."""
+
+    items: int
+    index: PairIndex
+
+    def find(self, users: Tensor, items: Tensor) -> Tensor:
+        """Positions [h] at which (users, items) [n] is a known positive."""
+        from nightloop.tasks.kernels.pair_index import find_known  # numba is imported only here
+
+        found = np.empty(len(users) + 1, dtype=np.int64)
+        return torch.from_numpy(found[: find_known(users.numpy(), items.numpy(), self.index, found)])
+
+
+def index_positives(users: Tensor, items: Tensor, size: int, compiled: bool = False) -> Positives | CompiledPositives:
+    """The positives (users, items) [n] int64, of a catalogue of `size` items. `compiled`: for compiled code."""
+    if compiled and len(users):
+        return _compiled_index(users.contiguous(), items.contiguous(), size)
     keys = torch.from_numpy(np.sort((users * size + items).numpy()))
     bitmap = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)
     bitmap[_slot(keys, len(bitmap))] = True
     return Positives(size, keys, bitmap)
 
 
+def _compiled_index(users: Tensor, items: Tensor, size: int) -> CompiledPositives:
+    from nightloop.tasks.kernels.pair_index import PairIndex, fill_index  # numba is imported only here
+
+    exponent = min((len(users) // 8 + 1).bit_length(), 28)  # 8 bits a pair or more, 2 GB at most
+    starts, of_user = np.zeros(int(users.max()) + 3, dtype=np.int64), np.empty(len(users), dtype=np.int32)
+    index = PairIndex(size, starts, of_user, np.zeros(1 << exponent, dtype=np.uint64), np.uint64(64 - exponent))
+    fill_index(users.numpy(), items.numpy(), index)
+    return CompiledPositives(size, index)
+
+
 def draw(
-    positives: Positives, users: Tensor, generator: Generator, pool: Tensor | None = None
+    positives: Positives | CompiledPositives,
+    users: Tensor,
+    generator: Generator,
+    pool: Tensor | None = None,
+    count: int = 1,
 ) -> tuple[Tensor, Tensor | None]:
-    """One negative a user: items [n] int64, and which are real ([n] bool, None: all).
+    """`count` negatives a user: items [n, count] int64, and which are real ([n, count] bool, None: all).
 
     Uniform over the catalogue, or over the items of a `pool` [q] (all: None), without the user's known positives. A
     user who has taken (nearly) everything may get none.
     """
+    users = users if count == 1 else users.repeat_interleave(count)
 
     def sample_items(count: int) -> Tensor:
         if pool is None:
@@ -59,13 +91,13 @@ def draw(
     rejected = positives.find(users, items)
     for _ in range(ROUNDS):
         if not len(rejected):
-            return items, None
+            return items.view(-1, count), None
         redrawn = sample_items(len(rejected))
         items[rejected] = redrawn
         rejected = rejected[positives.find(users[rejected], redrawn)]
     real = torch.ones(len(users), dtype=torch.bool)
     real[rejected] = False
-    return items, real
+    return items.view(-1, count), real.view(-1, count)
 
 
 def _slot(keys: Tensor, slots: int) -> Tensor:

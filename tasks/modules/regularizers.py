@@ -98,7 +98,7 @@ class Regularizer:
     def add_row_gradient(self, gradient: Tensor, table: Tensor, rows: Tensor, times: Tensor) -> None:
         """Add the penalties' gradient to the `gradient` [k, w] of `rows` [k], which occur `times` [k]."""
         if self.l2:
-            gradient.addcmul_(take_rows(table, rows), self.l2 * times[:, None])
+            gradient.add_(take_rows(table, rows).mul_(self.l2 * times[:, None]))
         if self.table is not None:
             anchor, importance = self.table
             distance = take_rows(table, rows).sub_(take_rows(anchor, rows))

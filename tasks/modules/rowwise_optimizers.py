@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from nightloop.tasks.kernels.portable_math import sqrt, sum_columns
 from nightloop.tasks.modules.table_rows import put_rows, take_rows
 from nightloop.tasks.modules.train_config import Optimizer
 
@@ -18,6 +19,7 @@ class RowAdagrad:
     """Adagrad with one accumulator a row: G += mean(g^2), row -= lr g / sqrt(G).
 
     Source: Duchi et al. 2011, one learning rate a row as in Naumov et al. 2019 (DLRM). `squares` [R] is its only state.
+    Its arithmetic is that of the compiled step, operation by operation.
     """
 
     lr: float
@@ -25,11 +27,11 @@ class RowAdagrad:
 
     def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
         """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` is [k, w]."""
-        square = vector_norm(gradient, dim=1).square_()
-        total = self.squares.index_select(0, rows).add_(square, alpha=1 / table.shape[1])
+        square = sum_columns(gradient * gradient).mul_(1 / table.shape[1])
+        total = self.squares.index_select(0, rows).add_(square)
         self.squares.index_copy_(0, rows, total)
-        step_size = total.sqrt_().add_(EPS).reciprocal_().mul_(-self.lr)
-        put_rows(table, rows, take_rows(table, rows).addcmul_(gradient, step_size[:, None]))
+        step_size = sqrt(total).add_(EPS).reciprocal_().mul_(-self.lr)
+        put_rows(table, rows, take_rows(table, rows).add_(gradient * step_size[:, None]))
 
     def state(self) -> dict[str, Tensor]:
         """The state by name, to continue from in a later run."""

@@ -43,11 +43,6 @@ def sum_groups(groups: Groups, values: Tensor) -> Tensor:
     return embedding_bag(groups.order, values, groups.starts, mode="sum")
 
 
-def weighted_sum_groups(table: Tensor, picks: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
-    """Sums of `weights[j] * table[picks[j]]` over runs of j that begin at `starts`: [k, w]. Picks and starts int32."""
-    return embedding_bag(picks, table, starts, mode="sum", per_sample_weights=weights)
-
-
 def _sorted(ids: Tensor) -> tuple[Tensor, Tensor]:
     """The ids ascending, and their positions [n] int32, those of equal ids ascending.
 

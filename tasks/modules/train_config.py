@@ -12,11 +12,16 @@ from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 
 Optimizer = Literal["adagrad", "adam"]
 Precision = Literal["float32", "bfloat16"]
+RankingLossName = Literal["bce", "bpr", "softmax"]
+Sampling = Literal["uniform", "frequency"]
+RANKING_OPTIONS = {"negatives": 1, "loss": "bce", "sampling": "uniform"}  # with their defaults
 TRAINING_SPACE: SearchSpace = {  # what is worth tuning, for strategies with an option `training`
     "training.lr": NumberRange(0.01, 0.3, log=True),
     "training.l2": NumberRange(0.0005, 0.1, log=True),
     "training.epochs": NumberRange(1, 40, log=True),
     "training.batch_size": (256, 1024, 4096),
+    "training.negatives": (1, 4, 16),  # this and the loss only in a ranking
+    "training.loss": ("bce", "softmax"),
     "training.dense_lr": NumberRange(0.0001, 0.01, log=True),  # only if the model has other weights than tables
 }
 SMALLEST = 16  # rows of a batch that is made smaller for more steps
@@ -53,6 +58,16 @@ class TrainConfig:
         A batch is split into at most this many parts (1 to 64) of 512 rows or more, each for its own thread. MF and
         LightGCN always have one part, because their steps take no longer than splitting does. The last digits of sums
         depend on it, so it is an option and not the number of cores.
+    negatives : int, default 1
+        Sampled items for each positive in a ranking, 1 to 1,000. More make each step more exact and take proportionally
+        longer.
+    loss : {"bce", "bpr", "softmax"}, default "bce"
+        What a ranking is trained on. "bce": binary cross-entropy of positives and negatives. "bpr": a positive should
+        score higher than each of its negatives. "softmax": a positive should be the highest among its negatives; it
+        wants many negatives.
+    sampling : {"uniform", "frequency"}, default "uniform"
+        How negatives are drawn: each item with the same chance, or in proportion to its rows in the training data. With
+        "frequency" the scores in the loss are corrected by the logarithm of that chance.
 
     Raises
     ------
@@ -62,7 +77,8 @@ class TrainConfig:
     References
     ----------
     Duchi et al. 2011, Adaptive subgradient methods for online learning and stochastic optimization (Adagrad). Kingma
-    and Ba 2015, Adam: a method for stochastic optimization.
+    and Ba 2015, Adam: a method for stochastic optimization. Rendle et al. 2009, BPR. Yi et al. 2019, Sampling-bias-corrected
+    neural modeling for large corpus item recommendations.
 
     Examples
     --------
@@ -82,6 +98,9 @@ class TrainConfig:
     dense_lr: float = 0.001
     precision: Precision = "float32"
     parts: int = 2
+    negatives: int = 1
+    loss: RankingLossName = "bce"
+    sampling: Sampling = "uniform"
 
     def __post_init__(self) -> None:
         checks = {
@@ -92,6 +111,9 @@ class TrainConfig:
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
             "dense_lr": (_number(self.dense_lr) and self.dense_lr > 0, "numbers above 0"),
             "parts": (is_whole(self.parts, 64), bounds_in_words(64)),
+            "negatives": (is_whole(self.negatives, 1000), bounds_in_words(1000)),
+            "loss": (self.loss in get_args(RankingLossName), ", ".join(get_args(RankingLossName))),
+            "sampling": (self.sampling in get_args(Sampling), ", ".join(get_args(Sampling))),
             "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
         }
         wrong = [
@@ -101,6 +123,13 @@ class TrainConfig:
         ]
         if wrong:
             raise PlanError("training: " + "; ".join(wrong))
+
+    def refuse_ranking_options(self, user: str, *options: str) -> None:
+        """Raise PlanError if an option of rankings is set where it has no effect. `options`: only these; none: all."""
+        wrong = [name for name in options or RANKING_OPTIONS if getattr(self, name) != RANKING_OPTIONS[name]]
+        if wrong:
+            given = ", ".join(f"{name} {getattr(self, name)!r}" for name in wrong)
+            raise PlanError(f"training: given {given}; {user} does not use {' and '.join(wrong)}: leave it out")
 
     def with_steps(self, rows: int, least: int) -> TrainConfig:
         """The same settings with a batch so small that there are at least `least` steps; a batch has `SMALLEST` rows or more.

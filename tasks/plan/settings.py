@@ -123,6 +123,12 @@ class Settings(BaseSettings):
         return f"{place}/{pipeline}"
 
 
+def user_cache() -> Path:
+    """Where programs keep what they can make again: `XDG_CACHE_HOME`, or `~/.cache`."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(given) if os.path.isabs(given) else Path(os.path.expanduser("~")) / ".cache"
+
+
 def credentials_of_process() -> tuple[str, ...]:
     """Every credential in the environment: values of variables with such names, and passwords within other values."""
     return _find_credentials(tuple(os.environ.items()))

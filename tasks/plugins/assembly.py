@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from nightloop.tasks.lake.source import Source
 from nightloop.tasks.models import build as build_model
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import WIDEST
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import form_mistakes, raise_mistakes, read_yaml
@@ -135,6 +136,11 @@ def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
                 mistakes.append(
                     f"{path}: {type(inner).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
                 )
+            if plan.family == "ctr" and isinstance(training := getattr(inner, "training", None), TrainConfig):
+                try:
+                    training.refuse_ranking_options("a model of clicks")
+                except PlanError as error:
+                    mistakes.append(f"{path}: {error}")
     if (family := parts.model.family) != plan.family:
         role = "a label column" if family == "ctr" else "no label column"
         mistakes.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")

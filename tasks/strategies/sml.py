@@ -109,6 +109,8 @@ class SML:
     def __post_init__(self) -> None:
         if self.learner is not None:
             refuse_composed(self.learner, "SML")
+        for training in (self.learner_training, self.transfer_training):
+            training.refuse_ranking_options("SML")
         refuse_outside("min_steps", self.min_steps, ROWS, 0, "the fewest steps of an epoch of step 2")
         refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:

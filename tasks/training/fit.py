@@ -11,18 +11,21 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.propagation import LinkedRows, propagation_step
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.dot_product_step import Bilinear, bilinear_step
+from nightloop.tasks.modules.dot_product_step import Bilinear, Pairs, bilinear_step
 from nightloop.tasks.modules.lookup import lookup, own_close
 from nightloop.tasks.modules.loss import Loss, cross_entropy
 from nightloop.tasks.modules.malloc import reuse_freed_memory
-from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.model import Model, StatefulModel
 from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.progress import report_progress
+from nightloop.tasks.modules.ranking_loss import ranking_loss
 from nightloop.tasks.modules.regularizers import Penalty, Regularizer, regularizer_of
 from nightloop.tasks.modules.row_order import canonical_order
+from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
 from nightloop.tasks.modules.threads import one_thread, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.training.compiled_steps import StepSettings, can_compile, compiled_steps
 from nightloop.tasks.training.step import Step, StepRows, autograd_step
 from nightloop.tasks.training.train_state import TrainState, init_state
 
@@ -105,13 +108,20 @@ def fit(
     0.69 0.54
     """
     _check(model, logs)
+    _check_ranking_options(model, training, loss)
     regularizer = regularizer_of(training.l2, penalty, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
-        width = model.factor_width
+        width, compiled = model.factor_width, _can_compile(model, logs, training, regularizer)
+        members = torch.get_num_threads() if compiled else 0
+        batches = _epochs(model, logs, training, compiled)
+
+        def closed_step(run: TrainState) -> Step:
+            return _closed_step(model, width, run, logs, training, regularizer, members)
+
         with one_thread():
-            return train(
-                lambda run: _closed_step(model, width, run, logs, regularizer), model, weights, logs, training, state
-            )
+            return train(closed_step, model, weights, logs, training, state, batches)
+    if model.family == "ranking" and loss is cross_entropy:
+        loss = ranking_loss(training, logs, model.fields)
     with thread_pool(training.parts) as threads:
 
         def step_on(run: TrainState) -> Step:
@@ -179,23 +189,29 @@ def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs
         _check_epoch(run, float(last), epoch, training)
 
 
-def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterator[StepRows]]:
-    """The batches of each epoch: all rows once, in a new order."""
+def _epochs(model: Model, logs: Logs, training: TrainConfig, whole: bool = False) -> Iterator[Iterator[StepRows]]:
+    """The batches of each epoch: all rows once, in a new order. `whole`: for compiled steps, many batches in one."""
     shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
     canonical = canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     ranking = model.family == "ranking"
     user = user.contiguous() if ranking else user  # a click model does not need it, and it may have millions of rows
-    positives = index_positives(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
+    positives = index_positives(user, item, logs.sizes[logs.fields.index("item")], whole) if ranking else None
+    pool = item.contiguous() if training.sampling == "frequency" else None
 
     def epoch() -> Iterator[StepRows]:
         order = torch.randperm(len(logs), generator=shuffle)
-        for chunk in torch.split(order, max(1, CHUNK // training.batch_size) * training.batch_size):
+        for chunk in torch.split(
+            order, max(1, CHUNK // (training.batch_size * training.negatives)) * training.batch_size
+        ):
             chunk = chunk if canonical is None else canonical.index_select(0, chunk)
             if positives is None:
                 yield from map(StepRows, torch.split(chunk, training.batch_size))
                 continue
-            sampled, real = draw(positives, user.index_select(0, chunk), negatives)
+            sampled, real = draw(positives, user.index_select(0, chunk), negatives, pool, training.negatives)
+            if whole:
+                yield StepRows(chunk, sampled, real)
+                continue
             reals = [None] * len(chunk) if real is None else torch.split(real, training.batch_size)
             yield from map(
                 StepRows, torch.split(chunk, training.batch_size), torch.split(sampled, training.batch_size), reals
@@ -205,22 +221,35 @@ def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterato
         yield epoch()
 
 
-def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, regularizer: Regularizer) -> Step:
-    """The step of a dot-product model, with or without a graph, without autograd."""
+def _closed_step(
+    model: Model, width: int, run: TrainState, logs: Logs, training: TrainConfig, regularizer: Regularizer, members: int
+) -> Step:
+    """The step of a dot-product model, with or without a graph, without autograd. `members`: threads of the compiled
+    step; 0: it is not used."""
     look = lookup(model, run.sizes, logs, own_close(logs))
+    loss = ranking_loss(training, logs, model.fields)
     user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
     offset = run.sizes[0]  # of the items in the fused table
 
     def step(rows: StepRows) -> Tensor:
         if rows.negatives is None:
             raise DataError("a ranking step needs negatives")
-        positives = item.index_select(0, rows.positions) + offset
-        pairs = (user.index_select(0, rows.positions), positives, rows.negatives + offset)
+        items = torch.cat([item.index_select(0, rows.positions)[:, None], rows.negatives], 1).add_(offset)
+        pairs = Pairs(user.index_select(0, rows.positions), items, rows.real, offset)
         if isinstance(look, LinkedRows):
-            return propagation_step(run.table, run.rows, pairs, rows.real, regularizer, look.over)
-        return bilinear_step(run.table, run.rows, pairs, rows.real, width, regularizer)
+            return propagation_step(run.table, run.rows, pairs, loss, regularizer, look.over)
+        if members and isinstance(run.rows, RowAdagrad):
+            settings = StepSettings(width, training.batch_size, regularizer.l2, members)
+            return compiled_steps(run.table, run.rows, pairs, loss, settings)
+        return bilinear_step(run.table, run.rows, pairs, loss, width, regularizer)
 
     return step
+
+
+def _can_compile(model: Model, logs: Logs, training: TrainConfig, regularizer: Regularizer) -> bool:
+    """Whether the compiled kernel does these steps."""
+    plain = not isinstance(model, StatefulModel) and training.optimizer == "adagrad" and regularizer.table is None
+    return plain and can_compile(len(logs) * training.epochs * training.negatives)
 
 
 def _check(model: Model, logs: Logs) -> None:
@@ -231,6 +260,14 @@ def _check(model: Model, logs: Logs) -> None:
         raise DataError("labels must be numbers from 0 to 1; the logs hold others")
     if not all(bool(torch.isfinite(part).all()) for part in torch.split(logs.numeric, CHUNK)):
         raise DataError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
+
+
+def _check_ranking_options(model: Model, training: TrainConfig, loss: Loss) -> None:
+    """Refuse negatives, loss and sampling where they would have no effect."""
+    if model.family != "ranking":
+        training.refuse_ranking_options("a model of clicks")
+    elif loss is not cross_entropy:
+        training.refuse_ranking_options("a strategy with a loss of its own", "loss", "sampling")
 
 
 def _check_sizes(model: Model, run: TrainState, logs: Logs) -> None:

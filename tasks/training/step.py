@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.modules.lookup import lookup, occurrences, own_close
+from nightloop.tasks.modules.fused_tables import offsets
+from nightloop.tasks.modules.lookup import lookup, occurrences, own_close, own_rows
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Regularizer
@@ -24,11 +25,11 @@ PART = 512  # fewest rows for which splitting a batch saves time
 
 
 class StepRows(NamedTuple):
-    """Rows of one step: positions [b] in the logs. A ranking also has a negative item for each, and which are real."""
+    """Rows of one step: positions [b] in the logs. A ranking also has K negative items for each, and which are real."""
 
     positions: Tensor
-    negatives: Tensor | None = None
-    real: Tensor | None = None
+    negatives: Tensor | None = None  # [b, K]
+    real: Tensor | None = None  # [b, K]; None: all
 
 
 Step = Callable[[StepRows], Tensor]  # changes the weights and returns the loss
@@ -41,7 +42,7 @@ class PartialGradient(NamedTuple):
     fused: Tensor  # [m] int64 rows of the fused table that the part looked up, repeated or not
     values: Tensor | None  # [m, w] gradient of each; None: the loss does not depend on them
     flat: Tensor | None  # of all dense weights
-    ids: Tensor  # [n, F] vocabulary rows of its entries
+    occurring: Tensor  # [o] int64 rows of the fused table, once for each time that a penalty counts them
 
 
 def autograd_step(
@@ -64,9 +65,10 @@ def autograd_step(
         flat = run.flat.detach().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
-        value = share * loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+        batch = Batch(logits, label, positions, ids, embedded, len(rows.positions), positive_of_entries(rows))
+        value = share * loss(batch)
         of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
-        return PartialGradient(value.detach(), fused, of_values, of_flat, ids)
+        return PartialGradient(value.detach(), fused, of_values, of_flat, occurring_rows(model, rows, ids, run.sizes))
 
     return parallel_step(compute_gradient, run, regularizer, threads)
 
@@ -96,7 +98,7 @@ def parallel_step(
         groups = group(_concatenate([part.fused for part in gradients]))
         times = groups.counts  # used only by a penalty on rows
         if regularizer.has_row_penalty:
-            times = occurrences(groups.rows, _concatenate([part.ids for part in gradients]), run.sizes)
+            times = occurrences(groups.rows, _concatenate([part.occurring for part in gradients]))
         return groups, _concatenate(values), times
 
     def step(rows: StepRows) -> Tensor:
@@ -129,11 +131,36 @@ def step_entries(model: Model, logs: Logs, rows: StepRows) -> tuple[Tensor, Tens
     label = logs.label[rows.positions]
     if rows.negatives is None:
         return rows.positions, label, ids
-    other = ids.clone()
-    other[:, model.fields.index("item")] = rows.negatives
-    keep = slice(None) if rows.real is None else rows.real
-    positions = torch.cat([rows.positions, rows.positions[keep]])
-    return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
+    count = rows.negatives.shape[1]
+    other = ids.repeat_interleave(count, 0)
+    other[:, model.fields.index("item")] = rows.negatives.flatten()
+    keep = slice(None) if rows.real is None else rows.real.flatten()
+    other, positions = other[keep], rows.positions.repeat_interleave(count)[keep]
+    return (
+        torch.cat([rows.positions, positions]),
+        torch.cat([label, torch.zeros(len(positions))]),
+        torch.cat([ids, other]),
+    )
+
+
+def positive_of_entries(rows: StepRows) -> Tensor | None:
+    """Of each entry of `step_entries` the number of its positive: [n] int64; None without negatives."""
+    if rows.negatives is None:
+        return None
+    own = torch.arange(len(rows.positions))
+    of = own.repeat_interleave(rows.negatives.shape[1])
+    return torch.cat([own, of if rows.real is None else of[rows.real.flatten()]])
+
+
+def occurring_rows(model: Model, rows: StepRows, ids: Tensor, sizes: list[int]) -> Tensor:
+    """Rows of the fused table in the entries `ids` [n, F], once for each time that a penalty counts them.
+
+    A negative adds only its item: its user occurs once for a positive, whatever the number of negatives.
+    """
+    if rows.negatives is None:
+        return own_rows(ids, sizes)
+    count, item = len(rows.positions), model.fields.index("item")
+    return torch.cat([own_rows(ids[:count], sizes), ids[count:, item] + offsets(sizes)[item]])
 
 
 def split_rows(rows: StepRows, threads: ThreadPool, least: int = PART) -> list[tuple[StepRows, float]]:

@@ -13,6 +13,7 @@ import torch
 from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.entrants import Entrant
+from nightloop.tasks.modules.train_config import RANKING_OPTIONS
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import Kind, installed, name_list
@@ -23,6 +24,7 @@ from nightloop.tasks.plugins.options import declared_space, option_mistake, opti
 SHARED = ("model", "pretrain")
 KINDS: dict[str, Kind] = {"model": "model", "pretrain": "strategy", "strategy": "strategy"}
 DENSE = "training.dense_lr"  # of no use to a model whose weights are all in tables
+OF_RANKINGS = {f"training.{option}" for option in RANKING_OPTIONS}  # of no use to a model of clicks
 SettingValues = dict[str, JsonValue]  # by place
 
 
@@ -152,8 +154,9 @@ def _declared_spaces(plan: Plan, labels: Sequence[str]) -> dict[str, SearchSpace
     }
     with torch.device("meta"):
         dense = bool(assemble(plan).model.dense(torch.Generator()))
+    useless = {*(() if dense else (DENSE,)), *(() if plan.family == "ranking" else OF_RANKINGS)}
     return {
-        group: {option: values for option, values in space.items() if dense or option != DENSE}
+        group: {option: values for option, values in space.items() if option not in useless}
         for group, space in spaces.items()
     }
 

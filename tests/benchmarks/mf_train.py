@@ -68,7 +68,7 @@ def by_dense_adam(weights: Weights, logs: Logs, epochs: int, batch: int = 1024) 
     optimizer = torch.optim.Adam([table.weight for table in tables], **ADAM)
     for _ in range(epochs):
         for part in torch.randperm(len(user), generator=g).split(batch):
-            negative, _ = draw(positives, user[part], g)
+            negative = draw(positives, user[part], g)[0].flatten()
             p, q, r = tables[0](user[part]), tables[1](item[part]), tables[1](negative)
             loss = softplus(-(p * q).sum(1)).mean() + softplus((p * r).sum(1)).mean()
             optimizer.zero_grad()

@@ -140,7 +140,8 @@ def test_one_step_by_hand_is_one_by_autograd_and_through_dense_matrices(form: st
             layers.append(scale * past[number] + step @ layers[-1])
     shown = torch.cat([mean(layers), table[:, 4:]], 1)
     logits = model.logits(torch.stack([shown[ids[:, 0]], shown[ids[:, 1] + sizes[0]]], 1), logs.numeric, {})
-    times = torch.bincount(torch.cat([ids[:, 0], ids[:, 1] + sizes[0]]), minlength=len(table))
+    occurring = torch.cat([ids[: seen[0].taken, 0], ids[:, 1] + sizes[0]])  # a user once for each positive
+    times = torch.bincount(occurring, minlength=len(table))
     total_loss = binary_cross_entropy_with_logits(logits, label.double(), reduction="sum")
     total_loss = total_loss + 0.5 * 0.05 * (times[:, None] * table**2).sum()
     (gradient,) = torch.autograd.grad(total_loss, table)

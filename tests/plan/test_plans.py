@@ -123,6 +123,14 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
+        (
+            {
+                "columns": {"user": "u", "item": "i", "time": "t", "label": "l"},
+                "model": {"use": "LR"},
+                "strategies": {"f": {"use": "FineTune", "options": {"training": {"negatives": 4}}}},
+            },
+            "strategies.f: training: given negatives 4; a model of clicks does not use negatives: leave it out",
+        ),
         ({"model": {"use": "../MF"}}, "model: no model '../MF'; installed are "),
         ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is None"),
         ({"model": "MF"}, "model"),

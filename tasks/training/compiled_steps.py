@@ -1,0 +1,108 @@
+"""Compiled steps: many training steps of a dot-product model in one call of the compiled kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nightloop.tasks.modules.dot_product_step import Pairs
+from nightloop.tasks.modules.ranking_loss import RankingLoss
+from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
+from nightloop.tasks.modules.train_config import RankingLossName
+
+WORTHWHILE = 1_000_000  # pairs from which the kernel saves more than the second that numba takes to load
+SPLIT = 256  # pairs in a batch from which several threads are faster than one
+MOST_THREADS = 8
+
+
+def can_compile(pairs: int) -> bool:
+    """Whether numba is installed and so many pairs are worth it. The bytes are the same without it."""
+    if pairs < WORTHWHILE:
+        return False
+    try:
+        import nightloop.tasks.kernels.dot_product  # noqa: F401
+    except ImportError:  # no numba for this Python or processor
+        return False
+    return True
+
+
+class StepSettings(NamedTuple):
+    """What a compiled step does besides its loss and Adagrad."""
+
+    width: int  # columns that are multiplied
+    batch_size: int
+    l2: float
+    threads: int  # the most that are used; the result is the same bytes on any number
+
+
+def compiled_steps(
+    table: Tensor, optimizer: RowAdagrad, pairs: Pairs, loss: RankingLoss, settings: StepSettings
+) -> Tensor:
+    """`bilinear_step` on all batches of `pairs`, one after the other; returns the mean loss of the last."""
+    from nightloop.tasks.kernels import dot_product as kernel  # numba is imported only here
+
+    users, items, real, offset = pairs
+    (n, entries), width = items.shape, table.shape[1]
+    items = items.clone()
+    if real is not None:
+        items[:, 1:].masked_fill_(~real, -1)
+    batch = min(settings.batch_size, n)
+    members, most = _members(settings.threads, batch), min(batch * (entries + 1), len(table))
+    shift = np.zeros(0, dtype=np.float32) if loss.shift is None else loss.shift.numpy()
+    given = kernel.KernelSettings(
+        batch, settings.width, np.float32(optimizer.lr), np.float32(settings.l2),
+        get_args(RankingLossName).index(loss.name), shift, offset,
+    )  # fmt: skip
+    scores, gradient = (np.zeros((batch, entries), dtype=np.float32) for _ in range(2))
+    shared = kernel.SharedMemory(np.full(len(table), -1, dtype=np.int32), scores, gradient)
+    own = [
+        kernel.OwnMemory(
+            np.empty((most, width), dtype=np.float32), np.empty(most, dtype=np.int64),
+            np.empty(most, dtype=np.int32), np.empty(width, dtype=np.float32),
+        )
+        for _ in range(members)
+    ]  # fmt: skip
+    arrays = (table.numpy(), optimizer.squares.numpy(), kernel.PairRows(users.numpy(), items.numpy()))
+    with _barrier(members) as barrier:
+
+        def run(number: int) -> None:
+            kernel.train_batches(*arrays, given, shared, own[number], kernel.Member(number, members, barrier))
+
+        others = [Thread(target=run, args=(number,)) for number in range(1, members)]
+        for thread in others:
+            thread.start()
+        run(0)
+        for thread in others:
+            thread.join()
+    last = (n - 1) % batch + 1
+    return loss.mean(torch.from_numpy(scores[:last]), None if real is None else real[-last:])
+
+
+def _members(threads: int, batch: int) -> int:
+    """How many threads compute a step: a power of two."""
+    if batch < SPLIT or not sys.platform.startswith("linux"):  # elsewhere there are no barriers of POSIX threads
+        return 1
+    return 1 << (max(1, min(threads, MOST_THREADS)).bit_length() - 1)
+
+
+@contextmanager
+def _barrier(members: int) -> Iterator[int]:
+    """The address of a barrier for so many threads; 0 for one."""
+    if members == 1:
+        yield 0
+        return
+    library, memory = ctypes.CDLL(None), np.zeros(16, dtype=np.int64)
+    address = ctypes.c_void_p(memory.ctypes.data)
+    library.pthread_barrier_init(address, None, members)
+    try:
+        yield memory.ctypes.data
+    finally:
+        library.pthread_barrier_destroy(address)
