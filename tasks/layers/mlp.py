@@ -1,7 +1,6 @@
 """MLP: the multi-layer perceptron of the click models, with ReLU between its layers and without normalisation.
 
-There is no dropout: one or two passes over a night's new rows do not overfit the layers, and a logit depends only on
-weights and row.
+Training may drop hidden numbers (`dropout`); otherwise a logit depends only on weights and row.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import linear, pad
 
+_dropping: ContextVar[tuple[float, Generator] | None] = ContextVar("dropping", default=None)
 _seen: ContextVar[list[Tensor] | None] = ContextVar("seen", default=None)
 
 
@@ -39,12 +39,33 @@ def mlp_forward(
     weight = dense[f"{name}.0.weight"] if first is None else first
     below, values, number = values, linear(values, weight, dense[f"{name}.0.bias"]), 1
     while f"{name}.{number}.weight" in dense:
-        below = values.relu_()
+        below = _drop(values.relu_())
         values = linear(below, dense[f"{name}.{number}.weight"], dense[f"{name}.{number}.bias"])
         number += 1
     if values.shape[1] == 1 and number > 1:
         keep_hidden(below)
     return values
+
+
+@contextmanager
+def dropout(rate: float, generator: Generator) -> Iterator[None]:
+    """In this context and on this thread hidden numbers are set to zero with chance `rate`, the others divided by 1 - rate.
+
+    Source: Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting.
+    """
+    token = _dropping.set((rate, generator) if rate else None)
+    try:
+        yield
+    finally:
+        _dropping.reset(token)
+
+
+def _drop(hidden: Tensor) -> Tensor:
+    if (active := _dropping.get()) is None:
+        return hidden
+    rate, generator = active
+    kept = torch.rand(hidden.shape, generator=generator) >= rate
+    return hidden * kept * (1 / (1 - rate))
 
 
 def keep_hidden(values: Tensor) -> None:

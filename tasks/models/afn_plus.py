@@ -28,13 +28,13 @@ class AFNPlus(nn.Module):
         logit = MLP([exp(z_1) - 1 .. exp(z_k) - 1]) + MLP([e'_1 .. e'_m])
         z = W s(log sqrt(e^2 + (scale / 2)^2)) + c
 
-    There are `neurons` vectors z, of `width` numbers each. The published model normalises log and exp over the batch.
-    A logit would then depend on the rows beside it, and on moments of an older period. Here s is the fixed shift and
+    There are `neurons` vectors z, of `width` numbers each. The published model normalises log and exp over the batch. A
+    logit would then depend on the rows beside it, and on moments of an older period. Here s is the fixed shift and
     scale that give the logarithm of a first value mean 0 and a small variance, and c and the layers learn the rest. The
     last layer of the published model, which adds both perceptrons, is part of theirs. Each field's row holds e_i and,
     after it, e'_i, both drawn from N(0, `scale`^2). A numeric column x has one such row of its own, multiplied by
     sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. The perceptrons have ReLU
-    between their layers, no normalisation and no dropout.
+    between their layers, without normalisation.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ class DCN(nn.Module):
 
     Every x_l is a_l x_0 + c_l with a number a_l for each row and a vector c_l for all rows. The layers therefore need
     only the products of x_0 with w_0 .. w_{L-1} and w: one narrow matrix product instead of L passes over x_0. The
-    perceptron has ReLU between its layers, no normalisation and no dropout. Each field's row is its embedding e_i,
-    drawn from N(0, `scale`^2). A numeric column x has one such row of its own, multiplied by sign(x) log(1 + |x|), so
-    that counts and amounts of any size stay in a small range.
+    perceptron has ReLU between its layers, without normalisation. Each field's row is its embedding e_i, drawn from
+    N(0, `scale`^2). A numeric column x has one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts
+    and amounts of any size stay in a small range.
 
     Parameters
     ----------

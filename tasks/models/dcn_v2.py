@@ -20,9 +20,9 @@ class DCNv2(nn.Module):
         logit = w . x_L + MLP(x_0)    x_0 = [e_1 .. e_m]    x_{l+1} = x_0 * (W_l x_l + b_l) + x_l
 
     This is the parallel structure with full matrices, the one of the published leaderboards. The perceptron has ReLU
-    between its layers, no normalisation and no dropout. Each field's row is its embedding e_i, drawn from N(0,
-    `scale`^2). A numeric column x has one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and
-    amounts of any size stay in a small range.
+    between its layers, without normalisation. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A
+    numeric column x has one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any
+    size stay in a small range.
 
     Parameters
     ----------

@@ -19,11 +19,10 @@ class DeepFM(nn.Module):
 
         logit = b + sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] + MLP([e_1 .. e_m])
 
-    The perceptron has ReLU between its layers and no normalisation. There is no dropout: one or two passes over fresh
-    rows do not overfit the layers, and a logit stays a function of weights and row. Each field's row holds its
-    embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one
-    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
-    range. Layers begin Xavier-normal.
+    The perceptron has ReLU between its layers, without normalisation. Each field's row holds its embedding e_i, drawn
+    from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one such row of its own,
+    multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. Layers begin
+    Xavier-normal.
 
     Parameters
     ----------

@@ -22,9 +22,9 @@ class EmbeddingMLP(nn.Module):
         logit = MLP([e_1 .. e_m, mean of the history's item rows])
 
     The history is the last `history` items. Their rows are those of the item's table; without items the mean is zero.
-    The perceptron has ReLU between its layers, no normalisation and no dropout. A numeric column x has a row of its
-    own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. This is the
-    base model of ASMG, with its width and layers.
+    The perceptron has ReLU between its layers, without normalisation. A numeric column x has a row of its own,
+    multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. This is the base
+    model of ASMG, with its width and layers.
 
     Parameters
     ----------

@@ -25,10 +25,10 @@ class FinalMLP(nn.Module):
 
     o_1 and o_2 are cut into `heads` parts o_1k and o_2k. A gate g_t has a number for each number of the embeddings.
     Without a context it is the same for all rows and costs them nothing. The published gate has a hidden layer and
-    embeddings of its own; this one is linear in the shared ones. The perceptrons have ReLU between their layers, no
-    normalisation and no dropout. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A numeric column x
-    has one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a
-    small range.
+    embeddings of its own; this one is linear in the shared ones. The perceptrons have ReLU between their layers,
+    without normalisation. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A numeric column x has one
+    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
+    range.
 
     Parameters
     ----------

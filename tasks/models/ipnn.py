@@ -18,8 +18,8 @@ class IPNN(nn.Module):
 
         logit = MLP([e_1 .. e_m ; (e_i . e_j)_{i<j}])
 
-    Pairs are in the order (1, 2), (1, 3) .. (m - 1, m). The perceptron has ReLU between its layers, no normalisation
-    and no dropout. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A numeric column x has one such
+    Pairs are in the order (1, 2), (1, 3) .. (m - 1, m). The perceptron has ReLU between its layers, without
+    normalisation. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A numeric column x has one such
     row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range.
 
     Parameters

@@ -18,10 +18,10 @@ class NFM(nn.Module):
 
         logit = sum w_i + MLP(`gain` / 2 [(sum e)^2 - sum e^2])
 
-    The perceptron reads the vector of products of all pairs before it is summed. It has ReLU between its layers, no
-    normalisation and no dropout. Each field's row holds its embedding e_i, drawn from N(0, `scale`^2), and last its
-    weight w_i, which begins at zero. A numeric column x has one such row of its own, multiplied by sign(x) log(1 +
-    |x|), so that counts and amounts of any size stay in a small range.
+    The perceptron reads the vector of products of all pairs before it is summed. It has ReLU between its layers,
+    without normalisation. Each field's row holds its embedding e_i, drawn from N(0, `scale`^2), and last its weight
+    w_i, which begins at zero. A numeric column x has one such row of its own, multiplied by sign(x) log(1 + |x|), so
+    that counts and amounts of any size stay in a small range.
 
     Parameters
     ----------

@@ -19,10 +19,9 @@ class WideDeep(nn.Module):
         logit = sum w_i + MLP([e_1 .. e_m])
 
     The published model also has products of columns that are chosen by hand; add them to the data as columns of their
-    own. The perceptron has ReLU between its layers, no normalisation and no dropout. Each field's row holds its
-    embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one
-    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
-    range.
+    own. The perceptron has ReLU between its layers, without normalisation. Each field's row holds its embedding e_i,
+    drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one such row of
+    its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range.
 
     Parameters
     ----------

@@ -22,10 +22,9 @@ class xDeepFM(nn.Module):
         X^k_h = sum_{i,j} W^{k,h}_{ij} X^{k-1}_i * X^0_j
 
     X^0 [m, d] holds the embeddings; layer k = 1 .. K has `cin[k - 1]` rows h, and there is no activation between the
-    layers. The perceptron has ReLU between its layers, no normalisation and no dropout. Each field's row holds its
-    embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one
-    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
-    range.
+    layers. The perceptron has ReLU between its layers, without normalisation. Each field's row holds its embedding e_i,
+    drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one such row of
+    its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from nightloop.tasks.modules.train_config import Optimizer
 EPS = 1e-8  # keeps a row that never had a gradient from dividing by zero
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowAdagrad:
     """Adagrad with one accumulator a row: G += mean(g^2), row -= lr g / sqrt(G).
 
@@ -38,7 +38,7 @@ class RowAdagrad:
         return {"squares": self.squares}
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowAdam:
     """Adam whose second moment is one number a row. Each row counts its own steps; a row that does not occur stays as it is.
 

@@ -58,6 +58,14 @@ class TrainConfig:
         A batch is split into at most this many parts (1 to 64) of 512 rows or more, each for its own thread. MF and
         LightGCN always have one part, because their steps take no longer than splitting does. The last digits of sums
         depend on it, so it is an option and not the number of cores.
+    dropout : float, default 0.0
+        Chance that a number of a hidden layer is left out in a step, from 0 to less than 1. Only for models with a
+        perceptron. It helps where many epochs are trained; one or two passes over new rows hardly overfit.
+    lr_decay : float, default 1.0
+        Factor on both learning rates after each epoch, above 0 and at most 1.
+    weight_decay : float, default 0.0
+        Share by which all rows of the tables shrink after each epoch, also rows without data, from 0 to less than 1.
+        `l2` shrinks only rows that occur.
     negatives : int, default 1
         Sampled items for each positive in a ranking, 1 to 1,000. More make each step more exact and take proportionally
         longer.
@@ -98,6 +106,9 @@ class TrainConfig:
     dense_lr: float = 0.001
     precision: Precision = "float32"
     parts: int = 2
+    dropout: float = 0.0
+    lr_decay: float = 1.0
+    weight_decay: float = 0.0
     negatives: int = 1
     loss: RankingLossName = "bce"
     sampling: Sampling = "uniform"
@@ -111,6 +122,12 @@ class TrainConfig:
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
             "dense_lr": (_number(self.dense_lr) and self.dense_lr > 0, "numbers above 0"),
             "parts": (is_whole(self.parts, 64), bounds_in_words(64)),
+            "dropout": (_number(self.dropout) and 0 <= self.dropout < 1, "numbers from 0 to less than 1"),
+            "lr_decay": (_number(self.lr_decay) and 0 < self.lr_decay <= 1, "numbers above 0 and at most 1"),
+            "weight_decay": (
+                _number(self.weight_decay) and 0 <= self.weight_decay < 1,
+                "numbers from 0 to less than 1",
+            ),
             "negatives": (is_whole(self.negatives, 1000), bounds_in_words(1000)),
             "loss": (self.loss in get_args(RankingLossName), ", ".join(get_args(RankingLossName))),
             "sampling": (self.sampling in get_args(Sampling), ", ".join(get_args(Sampling))),

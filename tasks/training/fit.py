@@ -125,7 +125,7 @@ def fit(
     with thread_pool(training.parts) as threads:
 
         def step_on(run: TrainState) -> Step:
-            return autograd_step(model, run, logs, training.precision, loss, regularizer, threads)
+            return autograd_step(model, run, logs, training, loss, regularizer, threads)
 
         return train(step_on, model, weights, logs, training, state)
 
@@ -187,6 +187,7 @@ def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs
             done += len(rows.positions)
             report_progress(done, total)
         _check_epoch(run, float(last), epoch, training)
+        run.end_epoch(training)
 
 
 def _epochs(model: Model, logs: Logs, training: TrainConfig, whole: bool = False) -> Iterator[Iterator[StepRows]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.mlp import dropout
 from nightloop.tasks.modules.fused_tables import offsets
 from nightloop.tasks.modules.lookup import lookup, occurrences, own_close, own_rows
 from nightloop.tasks.modules.loss import Batch, Loss
@@ -18,7 +20,7 @@ from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.segment_sums import Groups, group, split_groups, sum_groups
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import ThreadPool
-from nightloop.tasks.modules.train_config import Precision
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.train_state import TrainState
 
 PART = 512  # fewest rows for which splitting a batch saves time
@@ -49,7 +51,7 @@ def autograd_step(
     model: Model,
     run: TrainState,
     logs: Logs,
-    precision: Precision,
+    training: TrainConfig,
     loss: Loss,
     regularizer: Regularizer,
     threads: ThreadPool,
@@ -57,13 +59,20 @@ def autograd_step(
     """The step of any model with any loss, by autograd."""
     look = lookup(model, run.sizes, logs, own_close(logs))
 
+    def drop_hidden(rows: StepRows) -> AbstractContextManager[None]:
+        """Dropout for a part. Its first and last row tell it from all others, whatever the number of threads."""
+        if not training.dropout:
+            return nullcontext()
+        ends = f"{int(rows.positions[0])}/{int(rows.positions[-1])}"
+        return dropout(training.dropout, logs.generator(f"fit/dropout/{ends}"))
+
     def compute_gradient(rows: StepRows, share: float) -> PartialGradient:
         positions, label, ids = step_entries(model, logs, rows)
         fused = look.rows(positions, ids)
         values = take_rows(run.table, fused).requires_grad_()
         embedded = look.embedded(values, positions, ids)
         flat = run.flat.detach().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"), drop_hidden(rows):
             logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
         batch = Batch(logits, label, positions, ids, embedded, len(rows.positions), positive_of_entries(rows))
         value = share * loss(batch)

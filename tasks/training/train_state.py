@@ -40,6 +40,13 @@ class TrainState:
         """The weights as they now are, by their own names."""
         return {**split(self.table, self.fields, self.sizes), **_copy(self.dense(self.flat))}
 
+    def end_epoch(self, training: TrainConfig) -> None:
+        """Lower the learning rates and shrink the rows of tables, as the settings say."""
+        self.rows.lr *= training.lr_decay
+        self.adam.lr *= training.lr_decay
+        if training.weight_decay:
+            self.table.mul_(1 - training.weight_decay)
+
     def state(self) -> dict[str, Tensor]:
         """The optimisers' state: `<part>/table.<field>`, and for dense weights `<moment>/<name>` and the steps."""
         state: dict[str, Tensor] = {}

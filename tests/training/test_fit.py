@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nightloop.tasks.layers.mlp import dropout, mlp_forward
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch, cross_entropy
@@ -257,8 +258,49 @@ def test_bfloat16_is_a_choice_and_changes_little():
         ({"optimizer": "sgd"}, "allowed are adagrad, adam"),
         ({"precision": "float16"}, "allowed are float32, bfloat16"),
         ({"l2": -0.1, "batch_size": True}, "batch_size: given True.*l2: given -0.1"),
+        ({"dropout": 1, "lr_decay": 0}, "dropout: given 1; .*lr_decay: given 0; "),
+        ({"negatives": 0, "loss": "hinge", "sampling": "x"}, "negatives: given 0; .*loss: given 'hinge'.*sampling"),
     ],
 )
 def test_schedule_says_what_is_allowed(options, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**options)
+
+
+def test_dropout_trains_other_weights_and_the_same_bytes_on_any_number_of_threads():
+    model, logs, found = MODELS["DeepFM"], make((15, 40, 3), 3000, 2, labels=True), []
+    weights = initial_weights(model, logs)
+    training = TrainConfig(epochs=2, batch_size=1500, dropout=0.5)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(fit(model, weights, logs, training).weights)
+    finally:
+        torch.set_num_threads(before)
+    assert same(found[0], found[1]) and same(found[0], found[2])
+    assert not same(found[0], fit(model, weights, logs, replace(training, dropout=0.0)).weights)
+
+
+def test_dropout_keeps_the_mean_and_ends_with_its_context():
+    layers, ones = {"layers.0.weight": torch.eye(1), "layers.0.bias": torch.zeros(1)}, torch.ones(20_000, 1)
+    layers |= {"layers.1.weight": torch.eye(1), "layers.1.bias": torch.zeros(1)}
+    with dropout(0.25, torch.Generator().manual_seed(0)):
+        dropped = mlp_forward(ones, layers)
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3]) and abs(dropped.mean().item() - 1) < 0.02
+    assert torch.equal(mlp_forward(ones, layers), ones)
+
+
+def test_the_rate_decays_by_epoch_and_all_rows_shrink():
+    """With a rate that falls to a thousandth the second epoch moves hardly anything."""
+    model, logs = MODELS["MF"], logs_for("MF")
+    weights = initial_weights(model, logs)
+    one, two = (fit(model, weights, logs, replace(SHORT, epochs=n, lr_decay=0.001)).weights for n in (1, 2))
+    assert (one["table.item"] - two["table.item"]).abs().max() < 0.002 * (
+        one["table.item"] - weights["table.item"]
+    ).abs().max()
+    idle = torch.ones(15, dtype=torch.bool)
+    few = logs.select(torch.arange(5))
+    idle[few.rows[:, 0]] = False
+    shrunk = fit(model, weights, few, replace(SHORT, epochs=2, weight_decay=0.1)).weights
+    torch.testing.assert_close(shrunk["table.user"][idle], weights["table.user"][idle] * 0.81)
