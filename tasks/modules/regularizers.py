@@ -50,7 +50,7 @@ class Penalty:
     >>> before = initial_weights(model, logs)
     >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), penalty=Penalty(s, before)).weights for s in (0.0, 1.0)]
     >>> print(*(round((run["table.item"] - before["table.item"]).norm().item(), 1) for run in runs))
-    1.3 0.2
+    1.3 0.3
     """
 
     strength: float

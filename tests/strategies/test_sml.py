@@ -115,10 +115,11 @@ def test_batches_by_user_hold_every_row_once_and_few_items_against_it() -> None:
         assert sum(a != b for a, b in pairwise(users)) == len(set(users)) - 1, "a user's rows follow each other"
         for one in draws:
             assert len(torch.unique(one.negatives)) <= len(one.positions) // 4 + 1
-            real = torch.ones(len(one.positions), dtype=torch.bool) if one.real is None else one.real
-            pairs = logs.rows[one.positions, 0] * len(every) + one.negatives
+            negatives = one.negatives.flatten()
+            real = torch.ones(len(negatives), dtype=torch.bool) if one.real is None else one.real.flatten()
+            pairs = logs.rows[one.positions, 0] * len(every) + negatives
             assert not torch.isin(pairs[real], taken).any()
-            met += torch.bincount(one.negatives[real], minlength=len(every))
+            met += torch.bincount(negatives[real], minlength=len(every))
     fair = (~torch.isin(logs.rows[:, :1] * len(every) + every, taken)).sum(0)
     torch.testing.assert_close(met / met.sum(), fair / fair.sum(), atol=0.02, rtol=0.25)
 
