@@ -16,9 +16,11 @@ from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.report import advance, publish
 from nightloop.tasks.resources import read
+from nightloop.tasks.runner import open_runner
 from nightloop.tasks.schedule import Chosen, backfill_steps, ends_at_newest, newest_shown, period_name, refuse_unknown
 
 REFRESH = 5.0  # seconds between two looks at the grid while a range runs
@@ -55,7 +57,7 @@ def backfill(
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
         return [f"{period_name(loaded_plan, step.period)}: {step.action}, {step.why}" for step in agenda]
-    with hold_pipeline_lock(loaded_plan):
+    with hold_pipeline_lock(loaded_plan), open_runner(Settings().runner):
         live = move_champion and ends_at_newest(loaded_plan, runs[-1])
         done = _run_in_order(loaded_plan, runs, strategies, stop_on, when, utc_now if live else None)
         publish(loaded_plan, newest_shown(loaded_plan, when))

@@ -19,13 +19,16 @@ from nightloop.tasks.collect import collect, pass_over, replay
 from nightloop.tasks.follow_champion import move_champion
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow
+from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint, failed_in
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain
+from nightloop.tasks.runner import measured, open_runner, workers_for
 from nightloop.tasks.schedule import (
     decide_override,
     newest_shown,
@@ -66,7 +69,7 @@ def nightly(
     loaded_plan = plan_of(plan, period, when)
     done: list[Manifest] = []
     remark = ""
-    with hold_pipeline_lock(loaded_plan):
+    with hold_pipeline_lock(loaded_plan), open_runner(Settings().runner):
         nights = nights_to_run(loaded_plan, period, when, catch_up)
         if skip:
             refuse_late_skip(loaded_plan, nights[-1], utc_now() - when)
@@ -129,20 +132,35 @@ def score_and_retrain(night: Night, only: Sequence[str] = ()) -> tuple[Manifest,
     # These steps bring torch, whose import takes seconds, and a finished night needs none of them.
     from nightloop.tasks.compare import compare
     from nightloop.tasks.deploy import deploy
-    from nightloop.tasks.plugins.assembly import assemble
     from nightloop.tasks.pretrain import pretrain
-    from nightloop.tasks.retrain import retrain
-    from nightloop.tasks.retraining.members import training_order
     from nightloop.tasks.score import score
 
     start = pretrain(night) if night.previous is None else None
     scores = score(night)
-    done: dict[str, TrainedCheckpoint] = {}
-    for label in training_order(assemble(night.plan).strategies):
-        done[label] = retrain(night, label, start, bool(only) and label not in only, done)
-    trained = {label: done[label] for label in night.plan.strategies}
+    trained = retrain_all(night, start, only)
     failures = failed_in(trained)
     if len(failures) == len(trained):
         reasons = "; ".join(f"{label}: {failure.reason}" for label, failure in failures.items())
         raise PlanError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
     return deploy(night, scores, trained, compare(night, scores, failures)), trained
+
+
+def retrain_all(night: Night, start: CheckpointRef | None, only: Sequence[str]) -> dict[str, TrainedCheckpoint]:
+    """What each strategy made, by label. Those that train others of the plan come after them; the rest as the runner allows."""
+    from nightloop.tasks.plugins.assembly import assemble
+    from nightloop.tasks.retrain import retrain
+    from nightloop.tasks.retraining.members import training_stages
+
+    done: dict[str, TrainedCheckpoint] = {}
+    for stage in training_stages(assemble(night.plan).strategies):
+        earlier, waiting = dict(done), list(stage)
+
+        def train(label: str, earlier: Mapping[str, TrainedCheckpoint] = earlier) -> TrainedCheckpoint:
+            return retrain(night, label, start, bool(only) and label not in only, earlier)
+
+        while waiting and (workers := workers_for(len(waiting))) == 1:
+            label = waiting.pop(0)
+            with measured(len(waiting)):
+                done[label] = train(label)
+        done |= zip(waiting, side_by_side(train, waiting, workers), strict=True) if waiting else {}
+    return {label: done[label] for label in night.plan.strategies}

@@ -33,6 +33,7 @@ from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.retraining.advance import fold, start_chain
 from nightloop.tasks.retraining.members import TrainedPair, members_of, with_trained_member
 from nightloop.tasks.retraining.strategy import lookback_of
+from nightloop.tasks.runner import compute
 
 log = logging.getLogger(__name__)
 MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
@@ -50,10 +51,17 @@ def retrain(
 ) -> TrainedCheckpoint:
     """One strategy's next checkpoint. It is reused if nothing that it depends on has changed.
 
-    `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs
-    changed raises DataError and is not trained. A member that is one of the `others`, trained this
-    night, is not trained again.
+    It is trained by the run's runner. `start` holds the pre-trained weights at the root and is None elsewhere. With
+    `reuse_only` a strategy whose inputs changed raises DataError and is not trained. A member that is one of the `others`,
+    trained this night, is not trained again.
     """
+    return compute(_retrain, night, label, start, reuse_only, others or {})
+
+
+def _retrain(
+    night: Night, label: str, start: CheckpointRef | None, reuse_only: bool, others: Mapping[str, TrainedCheckpoint]
+) -> TrainedCheckpoint:
+    """`retrain`, in this process. It reads and writes nothing but the store and the lake."""
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, lookback_of(parts.strategies[label], parts.model))
     key = retrain_key(night, label, history_logs(objects, night) or read)
@@ -65,7 +73,7 @@ def retrain(
         )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
-    parts = _with_trained_members(objects, parts, night, label, others or {})
+    parts = _with_trained_members(objects, parts, night, label, others)
     learn = _training_call(objects, parts, night, label, start, logs)
     began = time.perf_counter()
     with _training_bar(label, night):

@@ -152,7 +152,7 @@ class OwnMemory(NamedTuple):
     work: Any  # [w] float32
 
 
-class Member(NamedTuple):
+class ThreadNumber(NamedTuple):
     """One of the threads: its number, how many there are (a power of two), and the address of a barrier for all."""
 
     number: int

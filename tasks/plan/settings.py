@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     logs_memory: ByteSize = Field(ByteSize(2 * 10**9), description="Logs larger than this lie in files under home.")
     records: ByteSize = Field(ByteSize(50 * 10**9), description="Of what is served, no more than this is recorded.")
     serve_token: SecretStr = Field(SecretStr(""), description="What a request to `nightloop serve` must carry, if set.")
+    runner: str = Field(
+        "auto", description="Where strategies train: sequential, processes:N, dask:tcp://..., ray://... or auto."
+    )
     lease_seconds: int = Field(
         120, ge=5, le=86_400, description="A writer that shows no sign of life this long is presumed dead."
     )
@@ -77,6 +80,16 @@ class Settings(BaseSettings):
             raise PlanError(
                 "the URL has a user name or password in it; leave them out, and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or use a profile or a role"
+            )
+        return given
+
+    @field_validator("runner")
+    @classmethod
+    def _check_runner(cls, given: str) -> str:
+        if not re.fullmatch(r"auto|sequential|processes:[1-9][0-9]?|dask:\w+://\S+|ray://\S+", given):
+            raise PlanError(
+                f"given {given!r:.80}; allowed are auto, sequential, processes:2 (1 to 99), dask:tcp://HOST:PORT and "
+                "ray://HOST:PORT"
             )
         return given
 

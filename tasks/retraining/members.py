@@ -97,9 +97,10 @@ def members_of(strategy: object) -> tuple[str, tuple[Strategy, ...]]:
     return "", ()
 
 
-def training_order(strategies: Mapping[str, Strategy]) -> list[str]:
-    """The labels in the order in which they are trained: those that have members last, which may be the others."""
-    return sorted(strategies, key=lambda label: bool(members_of(strategies[label])[1]))
+def training_stages(strategies: Mapping[str, Strategy]) -> tuple[list[str], list[str]]:
+    """The labels in the two stages in which they are trained: those that have members last, which may be the others."""
+    composed = [label for label, strategy in strategies.items() if members_of(strategy)[1]]
+    return [label for label in strategies if label not in composed], composed
 
 
 def with_trained_member(strategy: Strategy, before: Checkpoint | None, other: Strategy, pair: TrainedPair) -> Strategy:

@@ -74,7 +74,7 @@ def compiled_steps(
     with _barrier(members) as barrier:
 
         def run(number: int) -> None:
-            kernel.train_batches(*arrays, given, shared, own[number], kernel.Member(number, members, barrier))
+            kernel.train_batches(*arrays, given, shared, own[number], kernel.ThreadNumber(number, members, barrier))
 
         others = [Thread(target=run, args=(number,)) for number in range(1, members)]
         for thread in others:

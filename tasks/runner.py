@@ -1,0 +1,258 @@
+"""Runner: where the strategies of a night are trained: in this process, in others, or on a Dask or Ray cluster.
+
+A call is a function with its arguments. It reads what it needs from the store and the lake, and its result is a small value,
+so that the store is the only channel: a worker needs the same settings and plug-ins, and no common file system beyond
+them. Dask and Ray send arguments as pickles, so a cluster must be on a trusted network.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from threading import Lock, Thread
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.plugins import require_package
+from nightloop.tasks.plan.settings import Settings
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+LONG = 20.0  # seconds of training that are left, from which two processes that must first start are quicker than one
+ONE_THREAD = 1.3  # processors a strategy uses; with more, processes side by side would only share them
+PATIENCE = 15  # seconds for a cluster to answer
+
+
+class Runner(Protocol):
+    """Computes calls elsewhere."""
+
+    @property
+    def workers(self) -> int:
+        """Calls that are worth giving it at a time; 0: none, compute them here."""
+        ...
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `function` returns, or raises, on a worker."""
+        ...
+
+
+_RUNNER: ContextVar[Runner | None] = ContextVar("runner", default=None)
+
+
+def compute(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call the function on a worker of the run, or here if it has none."""
+    runner = _RUNNER.get()
+    return runner.call(function, *args, **kwargs) if runner and runner.workers else function(*args, **kwargs)
+
+
+def workers_for(calls: int) -> int:
+    """How many of so many calls are computed at a time; 1: one after another, in this process."""
+    runner = _RUNNER.get()
+    return max(1, min(runner.workers, calls)) if runner else 1
+
+
+@contextmanager
+def measured(calls_left: int) -> Iterator[None]:
+    """A call that is computed here, with how many are left: `auto` decides by it whether the others are given to processes."""
+    runner, wall, processor = _RUNNER.get(), time.perf_counter(), time.process_time()
+    yield
+    if isinstance(runner, Processes) and not runner.workers:
+        seconds = time.perf_counter() - wall
+        runner.decide(seconds * calls_left, (time.process_time() - processor) / max(seconds, 1e-9))
+
+
+@contextmanager
+def open_runner(given: str) -> Iterator[None]:
+    """Open the runner that the settings name, for the calls of this context. It is closed at the end, its processes ended.
+
+    Raises PlanError if a cluster does not answer or its package is not installed.
+    """
+    kind, _, where = given.partition(":")
+    if kind == "sequential":
+        yield
+        return
+    runner = _dask(where) if kind == "dask" else _ray(given) if kind == "ray" else Processes(int(where or 0))
+    before = _RUNNER.set(runner)
+    try:
+        yield
+    finally:
+        _RUNNER.reset(before)
+        runner.close()
+
+
+@dataclass
+class Processes:
+    """Processes of this machine, started by the first call. A process that dies is replaced once, and its call repeated."""
+
+    workers: int  # 0: not yet decided
+    _pool: ProcessPoolExecutor | None = None
+    _lock: Lock = field(default_factory=Lock)
+    _children: set[Any] = field(default_factory=set)
+
+    def decide(self, seconds_left: float, processors: float) -> None:
+        """Use processes from now on, if much is left to do and a call does not use several processors itself."""
+        cores = os.cpu_count() or 1
+        if seconds_left >= LONG and processors < ONE_THREAD and cores > 1 and _main_can_be_imported():
+            log.info("the other strategies are trained in %d processes", cores)
+            self.workers = cores
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `Runner.call`."""
+        work = Work(function, args, kwargs, _identity())
+        pool = self._open(None)
+        try:
+            return pool.submit(_compute, work).result()  # type: ignore[no-any-return]
+        except BrokenExecutor:
+            log.warning("a worker process ended before its work was done; the work is given to a new one")
+            return self._open(pool).submit(_compute, work).result()  # type: ignore[no-any-return]
+
+    def _open(self, broken: ProcessPoolExecutor | None) -> ProcessPoolExecutor:
+        """The pool, a new one in place of a broken one."""
+        with self._lock:
+            if self._pool is None or self._pool is broken:
+                threads, before = max(1, (os.cpu_count() or 1) // self.workers), set(multiprocessing.active_children())
+                context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
+                self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (threads,))
+                self._pool.submit(os.getpid).result()
+                self._children |= set(multiprocessing.active_children()) - before
+            return self._pool
+
+    def close(self) -> None:
+        """End the processes, also in the middle of a call: nobody waits for it any more."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for child in self._children | set(multiprocessing.active_children()):
+                child.kill()
+
+
+class Cluster(NamedTuple):
+    """A cluster that is there already."""
+
+    workers: int
+    send: Callable[[Work], Any]
+    close: Callable[[], object]
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `Runner.call`."""
+        result: R = self.send(Work(function, args, kwargs, _identity()))
+        return result
+
+
+class Identity(NamedTuple):
+    """What a worker must have in common with the run."""
+
+    version: str
+    torch: str
+    store: str
+    data: str
+
+    def difference(self, other: Identity) -> str:
+        """How the other differs, in words; empty: not at all."""
+        names = ("nightloop", "torch", "the store", "the lake's data")
+        return ", ".join(
+            f"{name} {theirs!r} instead of {ours!r}"
+            for name, ours, theirs in zip(names, self, other, strict=True)
+            if ours != theirs
+        )
+
+
+class Work(NamedTuple):
+    """A call on its way to a worker."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    of: Identity
+
+
+def _identity() -> Identity:
+    settings = Settings()
+    return Identity(version("nightloop"), version("torch"), settings.store_place, settings.lake_place)
+
+
+def _compute(work: Work) -> Any:
+    """Do the work, on a worker. Raises ConflictError if the worker is not of the run's version and store."""
+    if difference := work.of.difference(_identity()):
+        raise ConflictError(
+            f"a worker has {difference}. Nothing was written. Start it with the packages and the NIGHTLOOP_ settings "
+            "of the run"
+        )
+    return work.function(*work.args, **work.kwargs)
+
+
+def _start_worker(threads: int) -> None:
+    """Ctrl-C is for the run, which ends its workers; and all workers together use as many threads as there are cores."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+    torch.set_num_threads(threads)
+
+
+def _end_with(parent: Any) -> None:
+    """End this process when the run's process ends, however it ends."""
+    parent.join()
+    os._exit(1)
+
+
+def _main_can_be_imported() -> bool:
+    """Whether a new process may import the main module again: it is ours or Prefect's, not a script without a guard."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    name = spec.name if spec else os.path.basename(sys.argv[0] if sys.argv else "")
+    return name.split(".")[0] in ("nightloop", "prefect")
+
+
+def _dask(address: str) -> Cluster:
+    require_package("NIGHTLOOP_RUNNER=dask", "distributed", "bakeoff-dask")
+    from distributed import Client
+    from distributed.scheduler import KilledWorker
+
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"NIGHTLOOP_RUNNER: no Dask scheduler answers at {address}: {error}") from None
+
+    def send(work: Work) -> Any:
+        try:
+            return client.submit(_compute, work, pure=False).result()
+        except KilledWorker as error:
+            raise BrokenExecutor(f"the workers of {address} died while they computed: {error}") from None
+
+    workers = sum(client.nthreads().values())
+    if not workers:
+        client.close()
+        raise PlanError(f"NIGHTLOOP_RUNNER: the Dask scheduler at {address} has no workers")
+    return Cluster(workers, send, client.close)
+
+
+def _ray(address: str) -> Cluster:
+    require_package("NIGHTLOOP_RUNNER=ray", "ray", "ray")
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PlanError(f"NIGHTLOOP_RUNNER: no Ray cluster answers at {address}: {error}") from None
+    remote = ray.remote(max_retries=1)(_compute)
+
+    def send(work: Work) -> Any:
+        try:
+            return ray.get(remote.remote(work))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.RayActorError) as error:
+            raise BrokenExecutor(f"the workers of {address} died while they computed: {error}") from None
+
+    return Cluster(int(ray.cluster_resources().get("CPU", 1)), send, ray.shutdown)

@@ -1,0 +1,144 @@
+"""Runners: the same bytes in one process, in several and on a cluster; workers that die, differ or do not answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+
+import pytest
+
+from nightloop.tasks import runner
+from nightloop.tasks.parallel import side_by_side
+from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
+from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
+
+FINE_TUNE = {"use": "FineTune", "options": {"training": {"epochs": 1}}}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """Four strategies, of which one trains another of the plan."""
+    plain(monkeypatch)
+    averaged = {"averaged": {"use": "AverageWeights", "options": {"learner": FINE_TUNE}}}
+    made = make(tmp_path, monkeypatch, {"strategies": {**raw_plan(tmp_path)["strategies"], **averaged}})
+    made.deliver(*range(4))
+    return made
+
+
+def nights(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, given: str) -> dict[str, bytes]:
+    """What two nights record under a runner, in a new home."""
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tiny.home / given.partition(":")[0]))
+    with open_runner(given):
+        run(tiny, 1, 2)
+    return tiny.record()
+
+
+def test_processes_and_a_dask_cluster_give_the_bytes_of_one_process(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    alone = nights(tiny, monkeypatch, "sequential")
+    assert nights(tiny, monkeypatch, "processes:2") == alone
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tiny.home / "dask"))  # the workers inherit it
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        assert nights(tiny, monkeypatch, f"dask:{cluster.scheduler_address}") == alone
+
+
+def die_once(marker: Path) -> int:
+    """End this process with SIGKILL, the first time."""
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def die() -> None:
+    """End this process with SIGKILL."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_is_replaced_once(tmp_path: Path) -> None:
+    with open_runner("processes:1"):
+        assert compute(die_once, tmp_path / "died") != os.getpid()
+        with pytest.raises(BrokenExecutor):
+            compute(die)
+
+
+def test_the_processes_end_with_the_run() -> None:
+    with open_runner("processes:2"):
+        workers = set(side_by_side(lambda _: compute(os.getpid), range(4), 2))
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            for _ in range(200):
+                os.kill(worker, 0)
+                runner.time.sleep(0.05)
+
+
+def test_an_error_of_a_worker_is_the_error_of_the_call() -> None:
+    with open_runner("processes:1"), pytest.raises(PlanError, match="base 10") as raised:
+        compute(refuse, "x")
+    assert type(raised.value) is PlanError
+
+
+def refuse(text: str) -> None:
+    """Raise our own error."""
+    raise PlanError(f"{text} is not a number of base 10")
+
+
+def test_a_worker_of_another_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_runner("processes:1"):
+        compute(os.getpid)  # the process has begun, with the settings of now
+        monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "other"))
+        with pytest.raises(
+            ConflictError, match=r"a worker has the store '.*' instead of '.*other'.*Nothing was written"
+        ):
+            compute(os.getpid)
+
+
+def test_versions_that_differ_are_named() -> None:
+    ours, theirs = Identity("1", "2.13", "s3://a", "s3://b"), Identity("2", "2.13", "s3://a", "s3://c")
+    assert ours.difference(theirs) == "nightloop '2' instead of '1', the lake's data 's3://c' instead of 's3://b'"
+    assert ours.difference(ours) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("dask:tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        ("ray://127.0.0.1:9", "Ray|needs ray"),
+    ],
+)
+def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(
+    given: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PATIENCE", 1)
+    with pytest.raises(PlanError, match=said), open_runner(given):
+        pass
+
+
+@pytest.mark.parametrize("given", ["processes", "processes:0", "threads:2", "dask:", "ray:", "auto:2"])
+def test_what_is_no_runner_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_RUNNER", given)
+    with pytest.raises(ValueError, match="allowed are auto, sequential, processes:2"):
+        Settings()
+
+
+def test_auto_takes_processes_only_for_long_work_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_main_can_be_imported", lambda: True)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 4)
+    for seconds, processors, workers in ((30.0, 1.0, 3), (30.0, 1.9, 1), (5.0, 1.0, 1)):
+        with open_runner("auto"):
+            with measured(3):
+                pass  # takes no time
+            assert workers_for(3) == 1
+            runner._RUNNER.get().decide(seconds, processors)  # type: ignore[union-attr]
+            assert workers_for(3) == workers
+    monkeypatch.setattr(runner, "_main_can_be_imported", lambda: False)
+    with open_runner("auto"):
+        runner._RUNNER.get().decide(30.0, 1.0)  # type: ignore[union-attr]
+        assert workers_for(3) == 1, "a script without a main guard cannot be imported again"
