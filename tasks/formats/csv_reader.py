@@ -17,7 +17,7 @@ from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite
 from nightloop.tasks.formats.escapes import ESCAPE, has_escape
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
-from nightloop.tasks.formats.select_files import in_path, with_missing_columns
+from nightloop.tasks.formats.path_columns import in_path, with_path_columns
 from nightloop.tasks.formats.stray_quotes import DIGITS, has_stray_quote
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
@@ -164,7 +164,8 @@ def _scan(warehouse: Warehouse, files: list[str], layout: FileLayout, query: Row
         if "error" in batch.schema.names:
             yield batch
         else:
-            yield with_missing_columns(_with_points(batch, dialect, query.columns), query.wanted, query.in_path)
+            points = _with_points(batch, dialect, query.columns)
+            yield with_path_columns(points, query.wanted, query.in_path, query.columns.time)
 
 
 def _unique_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:

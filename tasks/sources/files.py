@@ -16,7 +16,8 @@ from nightloop.tasks.formats.decompress import UNPACK
 from nightloop.tasks.formats.file_columns import MayLack
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
-from nightloop.tasks.formats.select_files import in_path, list_files, name_files, rows_in_period
+from nightloop.tasks.formats.path_columns import in_path
+from nightloop.tasks.formats.select_files import list_files, name_files, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError
