@@ -39,6 +39,7 @@ class CsvForm:
     skip: int
     time: int
     wanted: tuple[int, ...] = ()
+    open_end: bool = True  # whether a delimiter may follow the last field
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
             if "unexpected end" in str(error):
                 return "a quote is opened and never closed"
             return "a quoted field goes on after its closing quote: set the source's option `quote` or `escape`"
-    if len(fields) == form.width + 1 and not fields[-1]:
-        fields.pop()  # a delimiter at the end of the line
+    if form.open_end and len(fields) == form.width + 1 and not fields[-1]:
+        fields.pop()
     return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
 
 

@@ -67,9 +67,12 @@ def _message(found: SlashedDates, time: str) -> str:
     clock = "%I:%M:%S %p" if found.unclear.count(":") > 1 else "%I:%M %p"
     formats = f"time_format: '%d/%m/%Y {clock}' if the day comes first, '%m/%d/%Y {clock}' if the month does"
     if found.day_first and found.month_first:
-        why = f"{found.day_first!r} has the day first and {found.month_first!r} the month: write all times in one way, such as 2026-01-31 09:05"
+        why = f"{found.day_first!r} has the day first and {found.month_first!r} the month: write all in one way, such as 2026-01-31 09:05"
     elif found.day_first:
         why = f"in {found.day_first!r} the day comes first. Say so in the plan's `columns`: time_format: '%d/%m/%Y {clock}'"
     else:
-        why = f"no date of the sample has a day above 12, so nothing shows which number is the month. Say it in the plan's `columns`: {formats}"
+        why = (
+            "no date of the sample has a day above 12, so nothing shows which number is the month. Say it in the plan's `columns`: "
+            f"{formats}"
+        )
     return f"the times of the column {time[:60]!r} can be read in two ways, such as {found.unclear!r}: {why}"

@@ -1,30 +1,44 @@
-"""Stray quotes: lines whose quotes do not match although they have all fields of a row.
+"""Stray quotes and delimiters: lines that a reader makes other rows of, with nothing wrong to be seen in these rows.
 
 A stray quote opens a field, and the next one, some lines later, closes it: a reader takes the rows between them
-for the text of one field, and nothing is wrong with the row that it makes of them.
+for the text of one field. A delimiter inside a value without quotes moves all values after it; if the last one is empty, a
+reader takes the delimiter before it for the end of the line.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
+from itertools import chain
 
 import numpy as np
 
 DIGITS = 4  # of a time, at least: those of its year
 
 
-def has_stray_quote(pieces: Iterable[bytes], quote: str, delimiter: str, width: int) -> bool:
-    """Whether a line has the fields of a row and an odd number of quotes, one of them at the start of a field, after blanks or none."""
-    if not quote:
+def has_irregular_row(
+    pieces: Iterable[bytes], quote: str, delimiter: str, width: int, closed_end: bool = False
+) -> bool:
+    """Whether a line has the fields of a row and an odd number of quotes, one of them at the start of a field, after blanks or none.
+
+    `closed_end`: or has a field too many that is empty.
+    """
+    if not quote and not closed_end:
         return False
     mark, between, rest = quote.encode(), delimiter.encode(), b""
-    for piece in pieces:
+    for piece in chain(pieces, [b"\n"]):
         data = rest + piece
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        rest = data[end:]
-        if mark in data and _is_in_lines(data[:end], mark, between, width):
+        lines, rest = data[:end], data[end:]
+        if mark and mark in lines and _is_in_lines(lines, mark, between, width):
             return True
-    return mark in rest and _is_in_lines(rest + b"\n", mark, between, width)
+        if (
+            closed_end
+            and (between + b"\n" in lines or between + b"\r" in lines)
+            and _has_empty_field(lines, mark, between, width)
+        ):
+            return True
+    return False
 
 
 def _is_in_lines(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool:
@@ -42,6 +56,31 @@ def _is_in_lines(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool
         ):
             return True
     return False
+
+
+def _has_empty_field(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool:
+    """Whether one of these lines has a field more than `width`, and it is empty."""
+    letters = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero((letters == ord("\n")) | (letters == ord("\r")))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    counts = np.add.reduceat(letters == delimiter[-1], starts, dtype=np.int64)
+    many = (counts >= width) & (letters[ends - 1] == delimiter[-1])
+    for start, end in zip(starts[many].tolist(), ends[many].tolist(), strict=True):
+        if _count_fields(data[start:end], mark, delimiter) == width + 1:
+            return True
+    return False
+
+
+def _count_fields(line: bytes, mark: bytes, delimiter: bytes) -> int:
+    """How many fields a line has; 0 if its quotes cannot be read."""
+    if not mark or mark not in line or len(delimiter) > 1:
+        return line.count(delimiter) + 1
+    try:
+        return len(
+            next(csv.reader([line.decode("latin-1")], delimiter=delimiter.decode(), quotechar=mark.decode()), [])
+        )
+    except csv.Error:
+        return 0
 
 
 def are_rows(lines: list[str], delimiter: str, width: int, time: int) -> bool:
