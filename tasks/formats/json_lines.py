@@ -24,7 +24,7 @@ from nightloop.tasks.plan.plan import Columns
 HEAD = 1000  # objects that are looked at first
 ALL = 2**62
 # Numbers that C's %g and Lua's cjson shortened, 1.23457e+12: an id of so many digits has other ones, and a time is minutes off.
-SHORT_ID, SHORT_TIME = r"-?[0-9][.][0-9]*[1-9][0-9]*[eE][+]", r"[0-9](?:[.][0-9]{1,5})?[eE][+]"
+SHORT_ID, SHORT_TIME = r"-?[0-9][.][0-9]*[1-9][0-9]*[eE][+]", r"[0-9](?:[.][0-9]{1,6})?[eE][+]"
 NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 
