@@ -144,14 +144,16 @@ class Files:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError if there is no file, DataError if one cannot be read."""
-        files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
+        files = [*dict.fromkeys(file for path in self.paths for file in list_files(warehouse, path, period.name))]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
         wanted, may_lack = columns.names, self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = with_clear_dates(
-                self._read(warehouse, same, columns, wanted, window, may_lack), columns, lambda: self._sample(warehouse, columns)
+                self._read(warehouse, same, columns, wanted, window, may_lack),
+                columns,
+                lambda: self._sample(warehouse, columns),
             )
             yield from (
                 rows
@@ -161,7 +163,9 @@ class Files:
 
     def files(self, warehouse: Warehouse) -> list[str]:
         """Every file of every period, those of a path in order of name. Raises FileNotFoundError if there is none."""
-        return [file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*"))]
+        return [
+            *dict.fromkeys(file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*")))
+        ]
 
     def period_of(self, file: str) -> str:
         """The name of the period in a file's path; empty if the path has no {period}."""
@@ -218,7 +222,9 @@ class Files:
         files, head = self.files(warehouse), replace(warehouse, head=True)
         for file in dict.fromkeys(files[n * (len(files) - 1) // (SAMPLE - 1)] for n in range(SAMPLE)):
             with suppress(DataError, BlockingIOError):
-                yield from islice(self._read(head, [file], columns, columns.names, None, lambda name: True), SAMPLE_BATCHES)
+                yield from islice(
+                    self._read(head, [file], columns, columns.names, None, lambda name: True), SAMPLE_BATCHES
+                )
 
     def _read(
         self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],

@@ -45,7 +45,12 @@ def test_names_that_writers_set_apart_are_passed_over(pond: Warehouse, tmp_path:
     assert users(pond, asked) == ["_temporary/part-9.csv"]
     with pytest.raises(FileNotFoundError, match=r"is a directory: name the files in it, such as .*/d/\*\*/\*.parquet"):
         land_period(pond, Files(f"{tmp_path}/d"), PLAN, day(0))
-    for name in (".snap-2/part-1.csv", ".snap-1/deep/_temporary/0/part-2.csv", ".snap-1/deep/.staging/part-3.csv", ".snap-1/part-4.csv"):
+    for name in (
+        ".snap-2/part-1.csv",
+        ".snap-1/deep/_temporary/0/part-2.csv",
+        ".snap-1/deep/.staging/part-3.csv",
+        ".snap-1/part-4.csv",
+    ):
         (tmp_path / "e" / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / "e" / name, HEADER + f"{name},1,2026-01-01T10:00\n")
     for path in (".snap-1/**/*.csv", "../e/.snap-1/**/*.csv", "../*/.snap-1/**/*.csv", "*/../.snap-1/**/*.csv"):
@@ -69,9 +74,7 @@ def test_a_relative_path_may_begin_with_a_wildcard(
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_what_a_path_says_of_all_rows_is_read(
-    pond: Warehouse, tmp_path: Path, ending: str
-) -> None:
+def test_what_a_path_says_of_all_rows_is_read(pond: Warehouse, tmp_path: Path, ending: str) -> None:
     columns = Columns(user="user", item="item", time="time", categorical=("country", "hour"))
     for place, row in (("country=NO", "ann,1,2026-01-01T10:00"), ("country=New%20Zealand", "bob,2,2026-01-01T11:00"),
                        ("country=__HIVE_DEFAULT_PARTITION__", "cat,3,2026-01-01T12:00")):  # fmt: skip
@@ -112,7 +115,9 @@ def test_a_path_and_a_file_that_say_what_a_column_is(pond: Warehouse, tmp_path: 
     assert landed("empty/country=NO/price=2.5", None, None) == [("ann", "NO", 2.5)]
     assert landed("none/country=__HIVE_DEFAULT_PARTITION__", "NO", 2.5) == [("ann", "NO", 2.5)]
     for folder in ("country=SE", "price=3/country=NO", "user=bob"):
-        with pytest.raises(ValueError, match=rf"a row in the folder '{folder.partition('/')[0]}' has '(NO|2.5|ann)' in its column"):
+        with pytest.raises(
+            ValueError, match=rf"a row in the folder '{folder.partition('/')[0]}' has '(NO|2.5|ann)' in its column"
+        ):
             landed(f"other/{folder}", "NO", 2.5)
 
 
@@ -238,3 +243,9 @@ def test_a_name_that_looks_like_a_pattern_is_the_file_of_that_name(pond: Warehou
     write(tmp_path / "d[1].csv", HEADER + "ann,1,2026-01-01T10:00\n")
     write(tmp_path / "d1.csv", HEADER + "eve,1,2026-01-01T10:00\n")
     assert users(pond, land_period(pond, Files(f"{tmp_path}/d[1].csv"), PLAN, day(0))) == ["ann"]
+
+
+def test_a_file_that_two_paths_name_is_read_once(pond: Warehouse, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", HEADER + "ann,1,2026-01-01T10:00\n")
+    source = Files((f"{tmp_path}/*.csv", f"{tmp_path}/a.csv"))
+    assert land_period(pond, source, PLAN, day(0)).rows == 1 and len(source.files(pond)) == 1
