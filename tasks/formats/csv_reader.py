@@ -18,7 +18,7 @@ from nightloop.tasks.formats.escapes import ESCAPE, has_escape
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns
-from nightloop.tasks.formats.stray_quotes import DIGITS, has_irregular_row
+from nightloop.tasks.formats.stray_quotes import ANY, DIGITS, has_irregular_row
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
@@ -60,7 +60,7 @@ class FileLayout:
     encoding: str
     names: tuple[str, ...]
     skip: int  # lines before the first row
-    open_end: bool = False  # whether all rows end with a delimiter that is none between fields
+    spare: int = 0  # empty fields that may follow those of a row
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def read_delimited(
             columns.item,
             columns.time,
         ):  # never empty, so that a delimiter after it is none too many
-            layouts[file] = replace(layout, open_end=True)
+            layouts[file] = replace(layout, spare=ANY)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
         return layouts[file], _needs_line_by_line(warehouse, file, layouts[file], dialect), in_path(file)
@@ -121,7 +121,7 @@ def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dia
     if dialect.escape == ESCAPE and has_escape(head_pieces(warehouse, file), dialect.quote):
         return True
     pieces, width = head_pieces(warehouse, file), len(layout.names)
-    return has_irregular_row(pieces, dialect.quote, layout.delimiter, width, not layout.open_end)
+    return has_irregular_row(pieces, dialect.quote, layout.delimiter, width, layout.spare)
 
 
 def _read(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
@@ -148,7 +148,7 @@ def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowR
     form = CsvForm(
         len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
         layout.names.index(query.columns.time), tuple(n for n, name in enumerate(layout.names) if name in query.wanted),
-        layout.open_end,
+        layout.spare,
     )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
@@ -222,7 +222,7 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect, time: str = 
             )
         if dialect.headed:
             _refuse_moved_names(file, dialect.names, split_fields(line, delimiter, dialect.quote), time)
-        return FileLayout(delimiter, encoding, dialect.names, skip, _has_open_end(fields, len(dialect.names)))
+        return FileLayout(delimiter, encoding, dialect.names, skip, _count_spare(fields, len(dialect.names)))
     names = [name.strip(BLANKS) for name in split_fields(line, delimiter, dialect.quote)]
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
@@ -230,16 +230,15 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect, time: str = 
             f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
     fields = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[1:]]
-    layout = FileLayout(delimiter, encoding, tuple(names), skip, _has_open_end(fields, len(names)))
+    layout = FileLayout(delimiter, encoding, tuple(names), skip, _count_spare(fields, len(names)))
     _refuse_nameless_column(file, layout, fields, time)
     return layout
 
 
-def _has_open_end(rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether rows end with a delimiter that is none between fields: a field more than there are names, and it is empty."""
-    return {len(row) for row in rows} & {width, width + 1} == {width + 1} and not any(
-        row[width] for row in rows if len(row) > width
-    )
+def _count_spare(rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many empty fields all rows have after the fields that have a name."""
+    longer = [row[width:] for row in rows if len(row) >= width]  # a quoted field that has lines makes shorter rows
+    return 0 if any(map(any, longer)) else min(map(len, longer), default=0)
 
 
 def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequence[str]], time: str) -> None:

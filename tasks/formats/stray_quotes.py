@@ -14,18 +14,18 @@ from itertools import chain
 import numpy as np
 
 DIGITS = 4  # of a time, at least: those of its year
+ANY = 1 << 30  # any number of empty fields
 
 
-def has_irregular_row(
-    pieces: Iterable[bytes], quote: str, delimiter: str, width: int, closed_end: bool = False
-) -> bool:
+def has_irregular_row(pieces: Iterable[bytes], quote: str, delimiter: str, width: int, spare: int = ANY) -> bool:
     """Whether a line has the fields of a row and an odd number of quotes, one of them at the start of a field, after blanks or none.
 
-    `closed_end`: or has a field too many that is empty.
+    `spare`: or has more empty fields than these after the fields of a row.
     """
-    if not quote and not closed_end:
-        return False
     mark, between, rest = quote.encode(), delimiter.encode(), b""
+    if not mark and spare == ANY:
+        return False
+    empty_ends = [between + last + end for last in {b"", mark + mark} for end in (b"\n", b"\r")]
     for piece in chain(pieces, [b"\n"]):
         data = rest + piece
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
@@ -33,9 +33,9 @@ def has_irregular_row(
         if mark and mark in lines and _is_in_lines(lines, mark, between, width):
             return True
         if (
-            closed_end
-            and (between + b"\n" in lines or between + b"\r" in lines)
-            and _has_empty_field(lines, mark, between, width)
+            spare < ANY
+            and any(empty in lines for empty in empty_ends)
+            and _has_empty_fields(lines, mark, between, width + spare)
         ):
             return True
     return False
@@ -58,15 +58,15 @@ def _is_in_lines(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool
     return False
 
 
-def _has_empty_field(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool:
-    """Whether one of these lines has a field more than `width`, and it is empty."""
+def _has_empty_fields(data: bytes, mark: bytes, delimiter: bytes, most: int) -> bool:
+    """Whether one of these lines has more fields than `most`, and the last one is empty."""
     letters = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero((letters == ord("\n")) | (letters == ord("\r")))
     starts = np.concatenate([[0], ends[:-1] + 1])
-    counts = np.add.reduceat(letters == delimiter[-1], starts, dtype=np.int64)
-    many = (counts >= width) & (letters[ends - 1] == delimiter[-1])
+    many = np.add.reduceat(letters == delimiter[-1], starts, dtype=np.int64) >= most
     for start, end in zip(starts[many].tolist(), ends[many].tolist(), strict=True):
-        if _count_fields(data[start:end], mark, delimiter) == width + 1:
+        line = data[start:end]
+        if line.endswith((delimiter, delimiter + mark + mark)) and _count_fields(line, mark, delimiter) > most:
             return True
     return False
 

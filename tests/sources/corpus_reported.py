@@ -44,6 +44,26 @@ def shifted() -> Iterator[Case]:
         {"delimiter": "::"},
         **TITLED,
     )
+    empty = csv(f'{head}\n{moved}""\n{rest}')
+    yield Case("a delimiter in a value and a last one of quotes", "a.csv", empty, rows, aside, **TITLED)
+    twice = csv(f"{head}\n{moved},\n{rest}")
+    yield Case(
+        "a delimiter in a value and two after the last",
+        "a.csv",
+        twice,
+        rows,
+        [("unreadable_row", "it has 7 fields")],
+        **TITLED,
+    )
+    more = csv(f"{head}\nbob,{AT},2,x,y,,\nann,{AT},1,Hello, world,,,\n")
+    yield Case(
+        "two delimiters at the end of all lines",
+        "a.csv",
+        more,
+        [bob],
+        [("unreadable_row", "it has 8 fields")],
+        **TITLED,
+    )
     every = csv(f"{head}\nbob,{AT},2,x,y,\ncat,{AT},3,,,\n")
     yield Case("a delimiter at the end of all lines", "a.csv", every, [bob, ("cat", "3", None, None)], **TITLED)
 
