@@ -63,7 +63,8 @@ def _has_empty_fields(data: bytes, mark: bytes, delimiter: bytes, most: int) -> 
     letters = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero((letters == ord("\n")) | (letters == ord("\r")))
     starts = np.concatenate([[0], ends[:-1] + 1])
-    many = np.add.reduceat(letters == delimiter[-1], starts, dtype=np.int64) >= most
+    before = np.searchsorted(np.flatnonzero(letters == delimiter[-1]), np.concatenate([[0], ends]))
+    many = np.diff(before) >= most
     for start, end in zip(starts[many].tolist(), ends[many].tolist(), strict=True):
         line = data[start:end]
         if line.endswith((delimiter, delimiter + mark + mark)) and _count_fields(line, mark, delimiter) > most:

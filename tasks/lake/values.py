@@ -50,10 +50,8 @@ def as_text(values: pa.Array) -> pa.Array:
     values, letters = _trim_and_null(values)
     if (letters == ord(".")).any():
         values = pc.replace_substring_regex(pc.replace_substring_regex(values, NEGATIVE_ZERO, "0"), WHOLE, r"\1\2")
-    if (letters == ord("E")).any() or (letters == ord("e")).any():
-        index = pc.index_in(values, pa.array(list(BOOLEANS)))
-        if index.null_count < len(index):
-            values = pc.coalesce(pa.array(list(BOOLEANS.values())).take(index), values)
+    if (letters == ord("T")).any() or (letters == ord("F")).any():
+        values = _fold_booleans(values)
     return values
 
 
@@ -103,6 +101,15 @@ def _format_floats(values: pa.Array) -> pa.Array:
     whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), EXACT))
     return pc.if_else(
         whole, pc.if_else(whole, values, 0.0).cast(pa.int64()).cast(pa.string()), values.cast(pa.string())
+    )
+
+
+def _fold_booleans(values: pa.Array) -> pa.Array:
+    if not pc.any(pc.is_in(pc.binary_length(values), pa.array([4, 5], pa.int32()))).as_py():
+        return values
+    index = pc.index_in(values, pa.array(list(BOOLEANS)))
+    return (
+        values if index.null_count == len(index) else pc.coalesce(pa.array(list(BOOLEANS.values())).take(index), values)
     )
 
 
