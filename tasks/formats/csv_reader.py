@@ -17,7 +17,7 @@ from nightloop.tasks.formats.decimal_comma import with_points
 from nightloop.tasks.formats.escapes import ESCAPE, has_escape
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
-from nightloop.tasks.formats.path_columns import in_path, with_path_columns
+from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
 from nightloop.tasks.formats.stray_quotes import ANY, DIGITS, has_irregular_row
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
@@ -173,7 +173,7 @@ def _scan(warehouse: Warehouse, files: list[str], layout: FileLayout, query: Row
         if "error" in batch.schema.names:
             yield batch
         else:
-            points = with_points(batch, dialect.decimal, query.columns)
+            points = with_points(without_empty_line(batch), dialect.decimal, query.columns)
             yield with_path_columns(points, query.wanted, query.in_path, query.columns.time)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
-from nightloop.tasks.formats.path_columns import in_path, with_path_columns
+from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
 from nightloop.tasks.formats.select_files import name_files, no_row_in_period
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -61,7 +61,7 @@ def read_parquet(
         query = {**group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
         for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
-            yield with_path_columns(batch, wanted, values, columns.time)
+            yield with_path_columns(without_empty_line(batch), wanted, values, columns.time)
     if start is not None and not rows:
         parts = (part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
         spans = [span for part in parts for span in part.to_pylist()]

@@ -28,11 +28,9 @@ def with_path_columns(
 ) -> pa.RecordBatch:
     """The batch with all wanted columns: what a row lacks has the value of the file's path, `constant`, otherwise null.
 
-    The column `_line` is dropped if no row has one. Raises DataError if a row has another value than the path: Spark, Hive
+    Raises DataError if a row has another value than the path: Spark, Hive
     and DuckDB take that of the path, and pandas that of the file. A path says the period of the column `time` at most.
     """
-    if LINE in batch.schema.names and batch.column(LINE).null_count == batch.num_rows:
-        batch = batch.drop_columns([LINE])
     for name in wanted:
         value = pa.scalar(None if name == time else constant.get(name), pa.string())
         if name not in batch.schema.names:
@@ -41,6 +39,12 @@ def with_path_columns(
             place = batch.schema.get_field_index(name)
             batch = batch.set_column(place, name, _merge(batch, name, value.as_py()))
     return batch
+
+
+def without_empty_line(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without the column `_line` if no row has one."""
+    empty = LINE in batch.schema.names and batch.column(LINE).null_count == batch.num_rows
+    return batch.drop_columns([LINE]) if empty else batch
 
 
 def _merge(batch: pa.RecordBatch, name: str, value: str) -> pa.Array:
