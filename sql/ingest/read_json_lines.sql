@@ -35,8 +35,9 @@ judged AS (
             AND len(list_intersect(list_transform(keys, lambda key: lower(key)), list_transform($names::VARCHAR[], lambda name: lower(name))))
                 <> len(list_filter(keys, lambda key: list_contains($names::VARCHAR[], key)))
             THEN 'a key stands here twice, or in upper or lower case unlike elsewhere: '
-        WHEN point AND len(list_filter(json_extract_string(json, $ids), lambda id: regexp_matches(id, '^-?[0-9]+[.][0-9]*[1-9]$')
-                AND NOT regexp_matches(line, regexp_escape(id) || '0*[^0-9.eE]'))) > 0
+        WHEN point AND len(list_filter(list_zip(json_type(json, $ids), json_extract_string(json, $ids)), lambda id: id[1] = 'DOUBLE'
+                AND regexp_matches(id[2], '[.eE]') AND abs(TRY_CAST(id[2] AS DOUBLE)) >= 9007199254740992
+                OR regexp_matches(id[2], '^-?[0-9]+[.][0-9]*[1-9]$') AND NOT regexp_matches(line, regexp_escape(id[2]) || '0*[^0-9.eE]'))) > 0
             THEN 'an id has more digits than are kept of a number of JSON, write it as text: '
         WHEN (contains(line, 'e+') OR contains(line, 'E+')) AND len(list_filter($shortened::VARCHAR[], lambda short: regexp_matches(line, short))) > 0
             THEN 'an id or a time is a number without all its digits, write it with them: '

@@ -39,6 +39,7 @@ class CsvForm:
     skip: int
     time: int
     wanted: tuple[int, ...] = ()
+    spare: int = 0  # empty fields that may follow the last one
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
             if "unexpected end" in str(error):
                 return "a quote is opened and never closed"
             return "a quoted field goes on after its closing quote: set the source's option `quote` or `escape`"
-    if len(fields) == form.width + 1 and not fields[-1]:
-        fields.pop()  # a delimiter at the end of the line
+    if form.width < len(fields) <= form.width + form.spare and not any(fields[form.width :]):
+        del fields[form.width :]
     return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
+from nightloop.tasks.formats.decimal_comma import with_points
 from nightloop.tasks.formats.escapes import ESCAPE, has_escape
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
-from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import DIGITS, has_stray_quote
+from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
+from nightloop.tasks.formats.stray_quotes import ANY, DIGITS, has_irregular_row
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
@@ -60,6 +60,7 @@ class FileLayout:
     encoding: str
     names: tuple[str, ...]
     skip: int  # lines before the first row
+    spare: int = 0  # empty fields that may follow those of a row
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,12 @@ def read_delimited(
     for file, layout in layouts.items():
         check_columns(file, list(layout.names), wanted, may_lack)
         check_time(file, layout.names, columns)
+        if layout.names[-1] in (
+            columns.user,
+            columns.item,
+            columns.time,
+        ):  # never empty, so that a delimiter after it is none too many
+            layouts[file] = replace(layout, spare=ANY)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
         return layouts[file], _needs_line_by_line(warehouse, file, layouts[file], dialect), in_path(file)
@@ -113,7 +120,8 @@ def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dia
         return True
     if dialect.escape == ESCAPE and has_escape(head_pieces(warehouse, file), dialect.quote):
         return True
-    return has_stray_quote(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
+    pieces, width = head_pieces(warehouse, file), len(layout.names)
+    return has_irregular_row(pieces, dialect.quote, layout.delimiter, width, layout.spare)
 
 
 def _read(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
@@ -140,6 +148,7 @@ def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowR
     form = CsvForm(
         len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
         layout.names.index(query.columns.time), tuple(n for n, name in enumerate(layout.names) if name in query.wanted),
+        layout.spare,
     )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
@@ -164,7 +173,8 @@ def _scan(warehouse: Warehouse, files: list[str], layout: FileLayout, query: Row
         if "error" in batch.schema.names:
             yield batch
         else:
-            yield with_missing_columns(_with_points(batch, dialect, query.columns), query.wanted, query.in_path)
+            points = with_points(without_empty_line(batch), dialect.decimal, query.columns)
+            yield with_path_columns(points, query.wanted, query.in_path, query.columns.time)
 
 
 def _unique_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -181,29 +191,6 @@ def _unique_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
 def _rejection_reason(row: Mapping[str, Any], layout: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
     return encoding_error(layout.encoding) if row["error"] == "INVALID ENCODING" else str(row["message"])
-
-
-def _with_points(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
-    """The batch with a decimal point in its numbers, and without decimals in ids that are whole numbers."""
-    if dialect.decimal == ".":
-        return batch
-    other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
-    for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
-        position = batch.schema.get_field_index(name)
-        batch = batch.set_column(position, name, _replace_comma(batch.column(position), dialect.decimal, other))
-    for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
-        position = batch.schema.get_field_index(name)
-        whole = pc.replace_substring_regex(batch.column(position), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
-        batch = batch.set_column(position, name, whole)
-    return batch
-
-
-def _replace_comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
-    """Numbers with a decimal point; those that have one already get a note, because the point may separate thousands."""
-    pointed = pc.match_substring(values, ".")
-    return pc.if_else(
-        pointed, pc.binary_join_element_wise(values, other, ""), pc.replace_substring(values, decimal, ".")
-    )
 
 
 def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]:
@@ -234,17 +221,24 @@ def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect, time: str = 
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
         if dialect.headed:
-            _refuse_moved_names(file, dialect.names, split_fields(line, delimiter, dialect.quote))
-        return FileLayout(delimiter, encoding, dialect.names, skip)
+            _refuse_moved_names(file, dialect.names, split_fields(line, delimiter, dialect.quote), time)
+        return FileLayout(delimiter, encoding, dialect.names, skip, _count_spare(fields, len(dialect.names)))
     names = [name.strip(BLANKS) for name in split_fields(line, delimiter, dialect.quote)]
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise DataError(
             f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
-    layout = FileLayout(delimiter, encoding, tuple(names), skip)
-    _refuse_nameless_column(file, layout, [split_fields(lines[n], delimiter, dialect.quote) for n in rows[1:]], time)
+    fields = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[1:]]
+    layout = FileLayout(delimiter, encoding, tuple(names), skip, _count_spare(fields, len(names)))
+    _refuse_nameless_column(file, layout, fields, time)
     return layout
+
+
+def _count_spare(rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many empty fields all rows have after the fields that have a name."""
+    longer = [row[width:] for row in rows if len(row) >= width]  # a quoted field that has lines makes shorter rows
+    return 0 if any(map(any, longer)) else min(map(len, longer), default=0)
 
 
 def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequence[str]], time: str) -> None:
@@ -266,9 +260,15 @@ def _refuse_nameless_column(file: str, layout: FileLayout, rows: Sequence[Sequen
         )
 
 
-def _refuse_moved_names(file: str, given: Sequence[str], line: Sequence[str]) -> None:
-    """Raise DataError if the first line has one of the given names for another column."""
+def _refuse_moved_names(file: str, given: Sequence[str], line: Sequence[str], time: str) -> None:
+    """Raise DataError if the first line has one of the given names for another column, or is a row, which would be lost."""
     header = [name.strip(BLANKS).casefold() for name in line]
+    place = given.index(time) if time in given else len(line)
+    if place < len(line) and sum(map(str.isdigit, line[place])) >= DIGITS:
+        raise DataError(
+            f"{file}: its first line is a row, {','.join(line)[:60]!r}, and the source's option `header: true` leaves it out: read files "
+            "with a line of names and files without one as two sources, or add the line"
+        )
     for n, name in enumerate(given):
         if name.casefold() in header and n < len(header) and header[n] != name.casefold():
             raise DataError(

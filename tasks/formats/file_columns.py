@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from nightloop.tasks.formats.select_files import in_path
+from nightloop.tasks.formats.path_columns import in_path
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from nightloop.tasks.formats.csv_reader import rejected_rows
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column, similar_name
 from nightloop.tasks.formats.file_head import check_head
-from nightloop.tasks.formats.select_files import in_path
+from nightloop.tasks.formats.path_columns import in_path, with_path_columns
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -24,7 +24,7 @@ from nightloop.tasks.plan.plan import Columns
 HEAD = 1000  # objects that are looked at first
 ALL = 2**62
 # Numbers that C's %g and Lua's cjson shortened, 1.23457e+12: an id of so many digits has other ones, and a time is minutes off.
-SHORT_ID, SHORT_TIME = r"-?[0-9][.][0-9]*[1-9][0-9]*[eE][+]", r"[0-9](?:[.][0-9]{1,5})?[eE][+]"
+SHORT_ID, SHORT_TIME = r"-?[0-9][.][0-9]*[1-9][0-9]*[eE][+]", r"[0-9](?:[.][0-9]{1,6})?[eE][+]"
 NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 
@@ -78,7 +78,7 @@ def read_json_lines(
                 lines = [(line["file"], line["line"], line["message"], line["text"]) for line in batch.to_pylist()]
                 yield rejected_rows(lines, wanted)
             else:
-                yield _split_values(batch, wanted, constant)
+                yield with_path_columns(_split_values(batch, wanted), wanted, constant, columns.time)
 
 
 def _key_with(name: str, value: str) -> str:
@@ -108,9 +108,7 @@ def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, 
     return {row["name"]: row for row in keys}
 
 
-def _split_values(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+def _split_values(batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
     lists = batch.column("found")
     values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
-    for name in constant.keys() & values.keys():  # the file itself goes before its path
-        values[name] = pc.coalesce(values[name], pa.scalar(constant[name], pa.string()))
     return pa.RecordBatch.from_pydict({**values, "_micros": batch.column("_micros"), LINE: batch.column(LINE)})

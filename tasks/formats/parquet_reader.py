@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
-from nightloop.tasks.formats.select_files import in_path, name_files, no_row_in_period, with_missing_columns
+from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
+from nightloop.tasks.formats.select_files import name_files, no_row_in_period
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -42,7 +43,7 @@ def read_parquet(
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
         found = {column.name: column.type for column in types[file]}
-        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in found}
+        constant = {name: value for name, value in in_path(file).items() if name in wanted}
         return constant, [found.get(name, "") for name in wanted]
 
     time = {"time": columns.time, "unit": columns.time_writing}
@@ -60,7 +61,7 @@ def read_parquet(
         query = {**group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
         for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
-            yield with_missing_columns(batch, wanted, values)
+            yield with_path_columns(without_empty_line(batch), wanted, values, columns.time)
     if start is not None and not rows:
         parts = (part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
         spans = [span for part in parts for span in part.to_pylist()]

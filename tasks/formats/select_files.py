@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +25,6 @@ TIMES = (
     "Read are numbers (s, ms, us or ns since 1970, not as floats of 32 bits; days with `time_unit: days`), ISO 8601, 20260131, "
     "01/31/2026 9:05:58 AM, 31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
 )
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def require_path(source: str, path: object, example: str) -> None:
@@ -129,38 +127,19 @@ def _walk_below(start: str, rest: Sequence[str]) -> Iterator[str]:
 
 
 def _is_hidden(file: str, pattern: str) -> bool:
-    """Whether the name of a file, or of a folder that matched a wildcard, begins with _ or . although the pattern has no such part.
+    """Whether the name of a file, or of a folder below the first wildcard, begins with _ or . although no part of the pattern names it.
 
-    Programs that write data leave such files beside it: _SUCCESS, _temporary, .part-0.crc.
+    Programs that write data leave such files beside it, also those that are not committed: _SUCCESS, _temporary, .part-0.crc.
     """
-    wild = WILD.search(pattern.replace("{period}", "*"))
+    pattern = pattern.replace("{period}", "*")
+    wild = WILD.search(pattern)
     if wild is None:
         return False
     base = pattern[: wild.start()].rpartition("/")[0]
     parts, pattern_parts = file.removeprefix(base).split("/"), pattern.removeprefix(base).split("/")
-    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in pattern_parts)
-
-
-def in_path(file: str) -> dict[str, str | None]:
-    """The columns that the path of a file gives all its rows: those of folders named key=value, as Hive names them."""
-    pairs = (part.partition("=") for part in file.split("/")[:-1])
-    return {key: None if value == NO_VALUE else unquote(value) for key, sign, value in pairs if sign and key}
-
-
-def with_missing_columns(
-    batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]
-) -> pa.RecordBatch:
-    """The batch with the columns that the file lacks: with the value of the file's path, otherwise null.
-
-    The column `_line` is dropped if no row has one.
-    """
-    if LINE in batch.schema.names and batch.column(LINE).null_count == batch.num_rows:
-        batch = batch.drop_columns([LINE])
-    for name in wanted:
-        if name not in batch.schema.names:
-            value = pa.scalar(constant.get(name), pa.string())
-            batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
-    return batch
+    named = [part for part in pattern_parts if part.startswith(MARKS)]
+    hidden = (part for part in parts if part.startswith(MARKS) and part not in (".", ".."))
+    return any(not any(fnmatch(part, name) for name in named) for part in hidden)
 
 
 def rows_in_period(

@@ -2,7 +2,8 @@
 
 The rules apply to each value. Blanks around it are removed. A whole number has no decimal point: 12.0 is 12, as a number
 and as text, because tools write whole numbers so if one value is missing. Exponents are read if the file's type is a
-number; the text 1e3 stays text. Leading zeros stay. Words for a missing value become null.
+number; the text 1e3 stays text. Leading zeros stay. Words for a missing value become null. A boolean is true or false,
+however a program writes it. A time has no zeros at the end of its fraction, whatever unit its file has.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ LONGEST = 6  # bytes of the longest of them
 UNDERSCORE = "_"
 FIRST_WORD = ord("<")  # the smallest byte of a word; digits, points and signs are smaller
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
-WHOLE = r"^(-?[0-9]+)\.0+$"
+# A whole number with decimals. Those that no float of 64 bits tells apart keep a single .0, which shows that they were such floats.
+WHOLE = r"^(-?[0-9]{1,15}|-?[0-8][0-9]{15})\.0+$|^(-?[0-9]+)\.00+$"
+WHOLE_DECIMAL = r"^(-?[0-9]+)\.0+$"
+BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+ZEROS = r"(\.[0-9]*[1-9])0+(Z?)$|\.0+(Z?)$"  # at the end of the fraction of a second
 NEGATIVE_ZERO = r"^-0\.0+$"
 WHOLE_FLOATS = {16: 2**11, 32: 2**24, 64: 2**53}  # below these, floats of so many bits tell all whole numbers apart
 EXACT = 2.0**63  # whole floats below it are written as whole numbers
@@ -39,12 +44,14 @@ def as_text(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         values = _format_floats(values)
     elif not pa.types.is_string(values.type):
-        values = values.cast(pa.string())
+        values = _format_others(values)
     if not len(values):
         return values
     values, letters = _trim_and_null(values)
     if (letters == ord(".")).any():
-        values = pc.replace_substring_regex(pc.replace_substring_regex(values, NEGATIVE_ZERO, "0"), WHOLE, r"\1")
+        values = pc.replace_substring_regex(pc.replace_substring_regex(values, NEGATIVE_ZERO, "0"), WHOLE, r"\1\2")
+    if (letters == ord("T")).any() or (letters == ord("F")).any():
+        values = _fold_booleans(values)
     return values
 
 
@@ -86,7 +93,7 @@ def id_of(value: object) -> str | None:
     text = "" if value is None else str(value).strip(BLANKS)
     if text.lower() in NULLS:
         return None
-    return re.sub(WHOLE, r"\1", re.sub(NEGATIVE_ZERO, "0", text))
+    return BOOLEANS.get(text, re.sub(WHOLE, r"\1\2", re.sub(NEGATIVE_ZERO, "0", text)))
 
 
 def _format_floats(values: pa.Array) -> pa.Array:
@@ -95,6 +102,23 @@ def _format_floats(values: pa.Array) -> pa.Array:
     return pc.if_else(
         whole, pc.if_else(whole, values, 0.0).cast(pa.int64()).cast(pa.string()), values.cast(pa.string())
     )
+
+
+def _fold_booleans(values: pa.Array) -> pa.Array:
+    if not pc.any(pc.is_in(pc.binary_length(values), pa.array([4, 5], pa.int32()))).as_py():
+        return values
+    index = pc.index_in(values, pa.array(list(BOOLEANS)))
+    return (
+        values if index.null_count == len(index) else pc.coalesce(pa.array(list(BOOLEANS.values())).take(index), values)
+    )
+
+
+def _format_others(values: pa.Array) -> pa.Array:
+    """Values that are neither texts nor floats, as text."""
+    texts = values.cast(pa.string())
+    if pa.types.is_timestamp(values.type):
+        return pc.replace_substring_regex(texts, ZEROS, r"\1\2\3")
+    return pc.replace_substring_regex(texts, WHOLE_DECIMAL, r"\1") if pa.types.is_decimal(values.type) else texts
 
 
 def _trim_and_null(text: pa.Array, nulls: Sequence[str] = NULLS) -> tuple[pa.Array, npt.NDArray[np.uint8]]:

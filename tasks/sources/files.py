@@ -5,18 +5,22 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from typing import Literal
 
 import pyarrow as pa
 
 from nightloop.tasks.formats.csv_reader import Dialect, column_names, read_delimited
+from nightloop.tasks.formats.date_order import with_clear_dates
 from nightloop.tasks.formats.decompress import UNPACK
 from nightloop.tasks.formats.file_columns import MayLack
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
-from nightloop.tasks.formats.select_files import in_path, list_files, name_files, rows_in_period
+from nightloop.tasks.formats.path_columns import in_path
+from nightloop.tasks.formats.select_files import list_files, name_files, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -29,6 +33,7 @@ ENDINGS: dict[str, Format] = {
 }  # fmt: skip
 PACKED = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4", ".br")
 NAME = r"\d{4}-\d\d(?:-\d\d(?:T\d\d:\d\d(?:[+-]\d{4})?)?)?|\d{6}"  # of a period
+SAMPLE, SAMPLE_BATCHES = 12, 10  # files, and batches of each, that are looked at for the order of day and month
 PLAIN_NAMES = {"iso8859-1": "latin-1"}  # as DuckDB calls what Python calls so
 
 
@@ -139,13 +144,17 @@ class Files:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError if there is no file, DataError if one cannot be read."""
-        files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
+        files = [*dict.fromkeys(file for path in self.paths for file in list_files(warehouse, path, period.name))]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
         wanted, may_lack = columns.names, self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
-            rows = self._read(warehouse, same, columns, wanted, window, may_lack)
+            rows = with_clear_dates(
+                self._read(warehouse, same, columns, wanted, window, may_lack),
+                columns,
+                lambda: self._sample(warehouse, columns),
+            )
             yield from (
                 rows
                 if window is None
@@ -154,7 +163,9 @@ class Files:
 
     def files(self, warehouse: Warehouse) -> list[str]:
         """Every file of every period, those of a path in order of name. Raises FileNotFoundError if there is none."""
-        return [file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*"))]
+        return [
+            *dict.fromkeys(file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*")))
+        ]
 
     def period_of(self, file: str) -> str:
         """The name of the period in a file's path; empty if the path has no {period}."""
@@ -171,7 +182,8 @@ class Files:
     def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
         """All rows of one file, with their times as `_micros`."""
         always = (-(2**62), 2**62)
-        return self._read(warehouse, [file], columns, columns.names, always, self._may_lack(warehouse, columns))
+        rows = self._read(warehouse, [file], columns, columns.names, always, self._may_lack(warehouse, columns))
+        return with_clear_dates(rows, columns, lambda: self._sample(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
         """The names of a file's columns; `whole`: also keys that JSON lines have late. Raises DataError if it has none."""
@@ -204,6 +216,15 @@ class Files:
             return [*self.names_in(warehouse, file, whole), *in_path(file)]
 
         return lambda name: name in features and (name in newest(False) or name in newest(True))
+
+    def _sample(self, warehouse: Warehouse, columns: Columns) -> Iterator[pa.RecordBatch]:
+        """The first rows of files of all periods, from the first to the newest. What is wrong with one stops only its own period."""
+        files, head = self.files(warehouse), replace(warehouse, head=True)
+        for file in dict.fromkeys(files[n * (len(files) - 1) // (SAMPLE - 1)] for n in range(SAMPLE)):
+            with suppress(DataError, BlockingIOError):
+                yield from islice(
+                    self._read(head, [file], columns, columns.names, None, lambda name: True), SAMPLE_BATCHES
+                )
 
     def _read(
         self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],

@@ -27,6 +27,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
+from nightloop.tasks.validation.rounded_ids import rounded_id_checks
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
 from nightloop.tasks.validation.statistics import describe_rewritten_id, measure
 from nightloop.tasks.validation.unicode_forms import two_form_checks
@@ -77,6 +78,7 @@ def validate_period(
     statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
     checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
     checks += two_form_checks(warehouse, period.index, version, nights.vocabulary)
+    checks += rounded_id_checks(warehouse, period.index, version)
     results = _judge_period(checks)
     checks = [_with_ids(warehouse, (period.index, version), nights, check, results) for check in checks]
     return judge(plan, broken, checks, results, statistics, accepted)

@@ -18,6 +18,7 @@ from tests.sources.corpus import CASES, Case
 from tests.sources.corpus_exports import EXPORTS
 from tests.sources.corpus_more import MORE
 from tests.sources.corpus_public import PUBLIC
+from tests.sources.corpus_reported import REPORTED
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-EVERY = CASES + MORE + PUBLIC + EXPORTS
+EVERY = CASES + MORE + PUBLIC + EXPORTS + REPORTED
 QUOTED = [
     case
     for case in EVERY

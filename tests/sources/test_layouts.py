@@ -18,6 +18,7 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake, plan
+from tests.sources.corpus import csv, jsonl, parquet
 from tests.sources.test_files import HEADER, LINES, PLAN, as_parquet, reasons, users, write
 
 
@@ -44,6 +45,17 @@ def test_names_that_writers_set_apart_are_passed_over(pond: Warehouse, tmp_path:
     assert users(pond, asked) == ["_temporary/part-9.csv"]
     with pytest.raises(FileNotFoundError, match=r"is a directory: name the files in it, such as .*/d/\*\*/\*.parquet"):
         land_period(pond, Files(f"{tmp_path}/d"), PLAN, day(0))
+    for name in (
+        ".snap-2/part-1.csv",
+        ".snap-1/deep/_temporary/0/part-2.csv",
+        ".snap-1/deep/.staging/part-3.csv",
+        ".snap-1/part-4.csv",
+    ):
+        (tmp_path / "e" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "e" / name, HEADER + f"{name},1,2026-01-01T10:00\n")
+    for path in (".snap-1/**/*.csv", "../e/.snap-1/**/*.csv", "../*/.snap-1/**/*.csv", "*/../.snap-1/**/*.csv"):
+        named = land_period(pond, Files(f"{tmp_path}/e/{path}"), PLAN, day(0))
+        assert users(pond, named) == [".snap-1/part-4.csv"]
     (tmp_path / "only").mkdir()
     write(tmp_path / "only" / "_SUCCESS", "")
     with pytest.raises(FileNotFoundError, match=r"names that begin with _ or \. are passed over"):
@@ -62,13 +74,11 @@ def test_a_relative_path_may_begin_with_a_wildcard(
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_what_a_path_says_of_all_rows_is_read_and_never_goes_before_the_file(
-    pond: Warehouse, tmp_path: Path, ending: str
-) -> None:
+def test_what_a_path_says_of_all_rows_is_read(pond: Warehouse, tmp_path: Path, ending: str) -> None:
     columns = Columns(user="user", item="item", time="time", categorical=("country", "hour"))
     for place, row in (("country=NO", "ann,1,2026-01-01T10:00"), ("country=New%20Zealand", "bob,2,2026-01-01T11:00"),
                        ("country=__HIVE_DEFAULT_PARTITION__", "cat,3,2026-01-01T12:00")):  # fmt: skip
-        folder = tmp_path / "2026-01-01" / place / "user=EVIL" / "line=x" / "hour=7"
+        folder = tmp_path / "2026-01-01" / place / "other=EVIL" / "line=x" / "hour=7"
         folder.mkdir(parents=True)
         text = HEADER + row + "\n"
         if ending == "jsonl":
@@ -81,6 +91,34 @@ def test_what_a_path_says_of_all_rows_is_read_and_never_goes_before_the_file(
         'SELECT "user", country, "hour" FROM logs WHERE period = 0 AND version = $1 ORDER BY "user"', [landing.version]
     ).fetchall()
     assert found == [("ann", "NO", "7"), ("bob", "New Zealand", "7"), ("cat", None, "7")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_path_and_a_file_that_say_what_a_column_is(pond: Warehouse, tmp_path: Path, ending: str) -> None:
+    """polars 12041: Spark, Hive and DuckDB take the value of the path, pandas that of the file, without a word if they differ."""
+    columns = Columns(user="user", item="item", time="time", categorical=("country",), numeric=("price",))
+
+    def landed(folder: str, country: str | None, price: float | None) -> list[tuple[object, ...]]:
+        row = {"user": "ann", "item": 1, "time": "2026-01-01T10:00", "country": country, "price": price}
+        contents = {
+            "csv": csv(f"{','.join(row)}\n{','.join('' if v is None else str(v) for v in row.values())}\n"),
+            "jsonl": jsonl(row),
+            "parquet": parquet(**{name: [value] for name, value in row.items()}),
+        }
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / f"a.{ending}").write_bytes(contents[ending])
+        landing = land_period(pond, Files(f"{tmp_path}/{folder}/*.{ending}".replace("=", "?")), plan(columns), day(0))
+        found = 'SELECT "user", country, price FROM logs WHERE period = 0 AND version = $1'
+        return pond.connection.execute(found, [landing.version]).fetchall()
+
+    assert landed("same/country=NO/price=2.50/time=2026-01-01", "NO", 2.5) == [("ann", "NO", 2.5)]
+    assert landed("empty/country=NO/price=2.5", None, None) == [("ann", "NO", 2.5)]
+    assert landed("none/country=__HIVE_DEFAULT_PARTITION__", "NO", 2.5) == [("ann", "NO", 2.5)]
+    for folder in ("country=SE", "price=3/country=NO", "user=bob"):
+        with pytest.raises(
+            ValueError, match=rf"a row in the folder '{folder.partition('/')[0]}' has '(NO|2.5|ann)' in its column"
+        ):
+            landed(f"other/{folder}", "NO", 2.5)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -205,3 +243,9 @@ def test_a_name_that_looks_like_a_pattern_is_the_file_of_that_name(pond: Warehou
     write(tmp_path / "d[1].csv", HEADER + "ann,1,2026-01-01T10:00\n")
     write(tmp_path / "d1.csv", HEADER + "eve,1,2026-01-01T10:00\n")
     assert users(pond, land_period(pond, Files(f"{tmp_path}/d[1].csv"), PLAN, day(0))) == ["ann"]
+
+
+def test_a_file_that_two_paths_name_is_read_once(pond: Warehouse, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", HEADER + "ann,1,2026-01-01T10:00\n")
+    source = Files((f"{tmp_path}/*.csv", f"{tmp_path}/a.csv"))
+    assert land_period(pond, source, PLAN, day(0)).rows == 1 and len(source.files(pond)) == 1

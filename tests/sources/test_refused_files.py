@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightloop.tasks.formats.stray_quotes import has_stray_quote
+from nightloop.tasks.formats.stray_quotes import has_irregular_row
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Part
@@ -190,6 +190,19 @@ def test_names_that_the_first_line_has_for_other_columns(pond: Warehouse, tmp_pa
         assert land_period(pond, Files(str(path), names=names, header=True), plan(columns), day(0)).rows == 1
 
 
+def test_a_first_line_that_is_a_row_is_not_left_out_for_names(pond: Warehouse, tmp_path: Path) -> None:
+    """spark-csv 291, BigQuery and Redshift: of files in parts, only some have a line of names; of each other part one row was lost."""
+    for name, first in {"a.csv": "u,i,at\n", "b.csv": ""}.items():
+        (tmp_path / name).write_bytes(csv(f"{first}{name},1,{AT}\nbob,2,{AT}\n"))
+    named = {"names": ("user", "item", "time"), "header": True}
+    assert land_period(pond, Files(f"{tmp_path}/a.csv", **named), plan(COLUMNS), day(0)).rows == 2
+    with pytest.raises(
+        ValueError,
+        match=r"b.csv: its first line is a row, 'b.csv,1,2026-01-01T10:00:00', and .* `header: true` leaves it out",
+    ):
+        land_period(pond, Files(f"{tmp_path}/*.csv", **named), plan(COLUMNS), day(0))
+
+
 @pytest.mark.parametrize("more", [["cat", "dan"], ["cat", "dan", "eve"]], ids=["alike", "longer"])
 def test_parquet_files_that_were_joined(pond: Warehouse, tmp_path: Path, more: list[str]) -> None:
     """Of two files alike that were joined with cat, the rows of the first one were read, and those of the second lost."""
@@ -278,4 +291,4 @@ def test_a_line_with_one_quote_too_many_is_found_wherever_a_piece_of_the_file_en
     sound = f'ann,"a ""b""",1,{AT}\nbob,5" nails,2,{AT}\ncat,"c,\nd",3,{AT}\n'
     for text, found in ((sound, False), (sound + f'dan,"d,4,{AT}\n', True), (sound + f'dan,"d,4,{AT}', True)):
         data = text.encode()
-        assert has_stray_quote((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found
+        assert has_irregular_row((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found
