@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
@@ -22,13 +24,13 @@ from nightloop.tasks.bakeoff.splits import PeriodSplit, period_split
 from nightloop.tasks.bakeoff.worker import Job, end_workers, run_in_subprocess
 from nightloop.tasks.collect import collect
 from nightloop.tasks.orchestration import flow
-from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import NotReady, PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.resources import keep_open, read
 from nightloop.tasks.run_bakeoff import (
     choose_options,
+    jobs_on_cluster,
     missing_periods,
     newest_collected,
     prepare_jobs,
@@ -40,9 +42,10 @@ from nightloop.tasks.run_bakeoff import (
     tuning_jobs,
     write_history,
 )
+from nightloop.tasks.runner import open_cluster, side_by_side
 from nightloop.tasks.schedule import newest_period, period_name
 
-Runner = Literal["processes", "dask"]
+Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://\S+)?|ray://\S+)$")]
 
 
 @flow("bakeoff", run_name)
@@ -79,7 +82,7 @@ def bakeoff(
         tune: By label, options to try: {"fine-tune": {"training.lr": [0.02, 0.1]}}.
         tune_periods: Periods on which the best is chosen; all of them before the test.
         spec: Path of a YAML file with these fields, and with parts of its own; what is given here overrides it.
-        runner: Each cell is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
+        runner: processes; dask, a new local cluster; dask:tcp://HOST:PORT or ray://HOST:PORT, one that is there.
         workers: Cells that run side by side.
     """
     bakeoff_spec = load_spec(spec, {
@@ -127,7 +130,7 @@ def resolve_entrants(
 def check_workers(runner: Runner, workers: int) -> list[str]:
     """What is wrong with the runner or the number of workers."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
-    if runner == "dask" and find_spec("distributed") is None:
+    if runner.startswith("dask") and find_spec("distributed") is None:
         wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
     return wrong
 
@@ -171,17 +174,28 @@ class WorkerPool:
 
 @contextmanager
 def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
-    """Processes of this machine, or a Dask cluster's."""
+    """Processes of this machine, or a cluster's, with which files are exchanged through the store."""
     if runner == "processes":
         try:
             yield WorkerPool(run_in_subprocess, workers)
         finally:
             end_workers()  # after Ctrl-C some still run
         return
-    from distributed import Client, LocalCluster
+    with local_dask(workers) if runner == "dask" else nullcontext(runner) as address:
+        cluster = open_cluster(address)
+        try:
+            yield WorkerPool(jobs_on_cluster(cluster.call), max(workers, cluster.workers))
+        finally:
+            cluster.close()
 
-    with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster, Client(cluster) as client:
-        yield WorkerPool(lambda job: client.submit(run_in_subprocess, job, pure=False).result(), workers)
+
+@contextmanager
+def local_dask(workers: int) -> Iterator[str]:
+    """A new Dask cluster of this machine, by its address."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster:
+        yield f"dask:{cluster.scheduler_address}"
 
 
 def tune_entrants(

@@ -19,7 +19,6 @@ from nightloop.tasks.collect import collect, pass_over, replay
 from nightloop.tasks.follow_champion import move_champion
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow
-from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
@@ -28,7 +27,7 @@ from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain
-from nightloop.tasks.runner import measured, open_runner, workers_for
+from nightloop.tasks.runner import measured, open_runner, side_by_side, workers_for
 from nightloop.tasks.schedule import (
     decide_override,
     newest_shown,

@@ -64,7 +64,7 @@ def tune(
         end: Last period that is read; empty: the newest in the lake, at most 16 periods after the root.
         pretrain_periods: Periods that trials pre-train on; 0: as many as the plan has, or a third of all if too few follow.
         out: Path of the new plan; empty: NAME.tuned.yaml beside the plan.
-        runner: Each trial is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
+        runner: processes; dask, a new local cluster; dask:tcp://HOST:PORT or ray://HOST:PORT, one that is there.
         workers: Trials that run side by side.
     """
     loaded_plan, path = read(plan), place_of_plan(plan, out)

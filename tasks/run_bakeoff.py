@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import cast
 
 from pydantic import JsonValue
@@ -17,12 +18,12 @@ from nightloop.tasks.bakeoff.html_report import page
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job
 from nightloop.tasks.bakeoff.json_report import BakeoffReport, json_document
 from nightloop.tasks.bakeoff.result import CLICKS, RunResult
-from nightloop.tasks.bakeoff.shared_inputs import write_logs
+from nightloop.tasks.bakeoff.shared_inputs import file_of, write_logs
 from nightloop.tasks.bakeoff.splits import PeriodSplit
 from nightloop.tasks.bakeoff.tables import bakeoff_in_words, leaderboard, leaderboard_records
 from nightloop.tasks.bakeoff.tuning import Trial, best_trial, trial_record
 from nightloop.tasks.bakeoff.tuning import evaluate_trial as judge
-from nightloop.tasks.bakeoff.worker import ROWS, Job, outcome_of
+from nightloop.tasks.bakeoff.worker import ROWS, Job, end_workers, outcome_of, run_in_subprocess
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
@@ -172,6 +173,55 @@ def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
         "json": str(json_path),
         "text": bakeoff_in_words(bake, advised, str(html_path)),
     }
+
+
+def jobs_on_cluster(send: Callable[..., dict[str, str]]) -> Compute:
+    """Run jobs on a cluster that has no disk in common with this machine: what they read and write goes through the store.
+
+    `send(function, *args)` calls the function on a worker. A file that several jobs read is stored once.
+    """
+    stored: dict[str, str] = {}
+    lock = Lock()
+
+    def store(file: Path) -> str:
+        with lock:
+            if file.name not in stored:
+                stored[file.name] = blobs.put(open_store(), file.read_bytes())
+        return stored[file.name]
+
+    def run(job: Job) -> None:
+        made = send(run_stored_job, job, {file.name: store(file) for file in job.place.iterdir() if _reads(job, file)})
+        job.room.mkdir(parents=True, exist_ok=True)
+        for name, sha in made.items():
+            (job.place / name).write_bytes(blobs.get(open_store(), sha))
+
+    return run
+
+
+def run_stored_job(job: Job, files: Mapping[str, str]) -> dict[str, str]:
+    """Run a job on a worker, in a directory of its own, with `files` from the store; its new files by their blobs."""
+    objects = open_store()
+    with scratch((Settings().home / "bakeoff").absolute()) as place:
+        for name, sha in files.items():
+            (place / name).write_bytes(blobs.get(objects, sha))
+        here = job.model_copy(update={"place": place})
+        try:
+            run_in_subprocess(here)
+        finally:
+            end_workers()  # of this worker: the run was cancelled
+        made = [file for file in place.rglob("*.*") if file.is_file() and file.name not in (*files, "job.json")]
+        return {str(file.relative_to(place)): blobs.put(objects, file.read_bytes()) for file in made}
+
+
+def _reads(job: Job, file: Path) -> bool:
+    """Whether the job reads this file of the shared directory."""
+    if not file.is_file():
+        return False
+    if file.name.startswith("candidates-"):
+        return job.do == "cell" and any(
+            file == file_of(job.place, p, job.plan.seed, k) for p in job.periods for k in job.kinds
+        )
+    return file == job.start if file.name.startswith("start-") else True
 
 
 def remaining_jobs(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:

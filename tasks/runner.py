@@ -13,10 +13,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Lock, Thread
@@ -29,6 +29,7 @@ from nightloop.tasks.plan.settings import Settings
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
+Item = TypeVar("Item")
 LONG = 20.0  # seconds of training that are left, from which two processes that must first start are quicker than one
 ONE_THREAD = 1.3  # processors a strategy uses; with more, processes side by side would only share them
 PATIENCE = 15  # seconds for a cluster to answer
@@ -82,13 +83,37 @@ def open_runner(given: str) -> Iterator[None]:
     if kind == "sequential":
         yield
         return
-    runner = _dask(where) if kind == "dask" else _ray(given) if kind == "ray" else Processes(int(where or 0))
+    runner = Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given)
     before = _RUNNER.set(runner)
     try:
         yield
     finally:
         _RUNNER.reset(before)
         runner.close()
+
+
+def open_cluster(given: str) -> Cluster:
+    """The cluster at `dask:<address>` or `ray://<address>`. Raises PlanError if it does not answer."""
+    kind, _, address = given.partition(":")
+    return _dask(address) if kind == "dask" else _ray(given)
+
+
+def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
+    """Call a task on each item, at most `workers` at a time, in threads. After the first error no further call starts.
+
+    Ctrl-C does not wait for the calls: the caller must end what `work` started.
+    """
+    pool, interrupted = ThreadPoolExecutor(max_workers=workers), False
+    try:
+        running = [pool.submit(copy_context().run, work, item) for item in items]
+        for ended in wait(running, return_when=FIRST_EXCEPTION).done:
+            ended.result()
+        return [future.result() for future in running]
+    except BaseException as error:
+        interrupted = not isinstance(error, Exception)
+        raise
+    finally:
+        pool.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 @dataclass
@@ -215,14 +240,14 @@ def _main_can_be_imported() -> bool:
 
 
 def _dask(address: str) -> Cluster:
-    require_package("NIGHTLOOP_RUNNER=dask", "distributed", "bakeoff-dask")
+    require_package("a Dask cluster", "distributed", "bakeoff-dask")
     from distributed import Client
     from distributed.scheduler import KilledWorker
 
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
-        raise PlanError(f"NIGHTLOOP_RUNNER: no Dask scheduler answers at {address}: {error}") from None
+        raise PlanError(f"no Dask scheduler answers at {address}: {error}") from None
 
     def send(work: Work) -> Any:
         try:
@@ -233,18 +258,18 @@ def _dask(address: str) -> Cluster:
     workers = sum(client.nthreads().values())
     if not workers:
         client.close()
-        raise PlanError(f"NIGHTLOOP_RUNNER: the Dask scheduler at {address} has no workers")
+        raise PlanError(f"the Dask scheduler at {address} has no workers")
     return Cluster(workers, send, client.close)
 
 
 def _ray(address: str) -> Cluster:
-    require_package("NIGHTLOOP_RUNNER=ray", "ray", "ray")
+    require_package("a Ray cluster", "ray", "ray")
     import ray
 
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise PlanError(f"NIGHTLOOP_RUNNER: no Ray cluster answers at {address}: {error}") from None
+        raise PlanError(f"no Ray cluster answers at {address}: {error}") from None
     remote = ray.remote(max_retries=1)(_compute)
 
     def send(work: Work) -> Any:

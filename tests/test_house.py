@@ -100,7 +100,7 @@ def test_the_packages_have_one_import_name() -> None:
         assert not enters(path, "flows", "tasks", "sql", "infra"), f"{name(path)}: import from nightloop"
 
 
-SUPPORT = ("resources", "orchestration", "parallel", "runner", "artifacts", "terminal")  # what every task file may use
+SUPPORT = ("resources", "orchestration", "runner", "artifacts", "terminal")  # what every task file may use
 
 
 def test_a_task_never_calls_a_task() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, Candidates
 from nightloop.flows.cli.output import say
+
+RUNNER = Annotated[str, typer.Option(help="processes; dask: a local cluster; dask:tcp://HOST:PORT or ray://HOST:PORT.")]
 
 
 def bakeoff(
@@ -21,7 +23,7 @@ def bakeoff(
     baselines: Annotated[str, typer.Option(help="Compare with these labels; default: FineTune, FullRetrain.")] = "",
     candidates: Annotated[Candidates, typer.Option(help="How negatives are drawn.")] = "",
     spec: Annotated[str, typer.Option(help="YAML file that says all this, with parts and tuning.")] = "",
-    runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs cells side by side.")] = "processes",
+    runner: RUNNER = "processes",
     workers: Annotated[int, typer.Option(help="Cells side by side.")] = 2,
     as_json: JSON = False,
     prefect: PREFECT = None,
@@ -58,7 +60,7 @@ def tune(
     end: Annotated[str, typer.Option(help="Last period that is read; default: the newest, or 16 after the root.")] = "",
     pretrain_periods: Annotated[int, typer.Option(help="Periods that trials pre-train on; 0: as the plan.")] = 0,
     out: Annotated[str, typer.Option(help="The new plan; default: NAME.tuned.yaml beside the plan.")] = "",
-    runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs trials side by side.")] = "processes",
+    runner: RUNNER = "processes",
     workers: Annotated[int, typer.Option(help="Trials side by side.")] = 2,
     as_json: JSON = False,
     prefect: PREFECT = None,

@@ -21,8 +21,8 @@ import nightloop.tasks.score
 from nightloop.flows.nightly import nightly
 from nightloop.tasks import orchestration
 from nightloop.tasks.orchestration import Run, failed, flow, run, task
-from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.runner import side_by_side
 from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from nightloop.tasks import runner
-from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
+from nightloop.tasks.runner import Identity, compute, measured, open_runner, side_by_side, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
 FINE_TUNE = {"use": "FineTune", "options": {"training": {"epochs": 1}}}
