@@ -17,6 +17,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.leading_metric import CATALOGUE
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.blend_weights import Listing, fit_blend_weights
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes
 from nightloop.tasks.retraining.conditional_logit import Choices
@@ -111,6 +112,7 @@ class Blend:
     members: tuple[Strategy, ...]
     shrinkage: float = 100.0
     floor: int = 7
+    search_space: ClassVar[SearchSpace] = {"shrinkage": NumberRange(10.0, 3000.0, log=True)}
     families: ClassVar[tuple[str, ...]] = ("ranking",)
     reads_ranking: ClassVar[bool] = True
     composes: ClassVar[bool] = True
