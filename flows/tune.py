@@ -24,6 +24,7 @@ from nightloop.tasks.bakeoff.spec import BakeoffSpec, Kind
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.plan.yaml_reader import read_mapping
 from nightloop.tasks.resources import keep_open, read
@@ -126,8 +127,8 @@ def last_period(plan: Plan, end: str, now: datetime) -> int:
 
 
 def plan_of_trials(plan: Plan, periods: SearchPeriods) -> Plan:
-    """The plan as trials run it: with their own root, and without the ranking of the whole catalogue, which takes long."""
-    ranking = plan.ranking.model_copy(update={"catalogue": False})
+    """The plan as trials run it: with their own root, and without a ranking of the whole catalogue that chooses nothing."""
+    ranking = plan.ranking.model_copy(update={"catalogue": plan.leading_metric.startswith(CATALOGUE)})
     return plan.model_copy(update={"pretrain_periods": periods.pretrain, "ranking": ranking})
 
 

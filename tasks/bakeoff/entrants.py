@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.spec import BakeoffSpec
-from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.leading_metric import CATALOGUE, leading_metric
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import installed
 from nightloop.tasks.plugins.assembly import assemble, mismatches
@@ -127,6 +127,8 @@ def _check_labels(spec: BakeoffSpec, strategies: Mapping[str, Part]) -> list[str
 
 def _check_metric(plan: Plan, spec: BakeoffSpec) -> list[str]:
     metric, allowed = leading_metric_of(plan, spec), [m for m in metrics_of(plan) if m != "auc"]
+    if plan.ranking.catalogue is True and spec.candidates == "uniform" and plan.family == "ranking":
+        allowed += [f"{CATALOGUE}{m}" for m in allowed]
     wrong = [f"metric: given {metric!r}; of this plan's logs there are {', '.join(allowed)}"]
     kinds = ["candidates: clicks are not ranked against candidates; leave it out"]
     return wrong * (metric not in allowed) + kinds * (plan.family == "ctr" and spec.candidates != "uniform")

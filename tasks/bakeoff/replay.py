@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -103,7 +103,7 @@ def _score_period(model: Model, weights: Weights, inputs: ReplayInputs, period: 
     for kind in inputs.kinds:
         file = file_of(inputs.place, period, inputs.whole.seed, kind)
         candidates, hashes[f"{kind}/{period}"] = read_candidates(file, logs)
-        scored, same = scored_period(model, weights, logs, candidates), rank(mean, candidates)
+        scored, same = scored_period(model, weights, logs, candidates), rank(mean, replace(candidates, catalogue=None))
         scored |= {"mean_above": same["above"], "mean_equal": same["equal"]}
         tensors |= pack(rows_folder(period, kind), scored)
     return tensors

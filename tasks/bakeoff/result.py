@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nightloop.tasks.evaluation.summary import Rows
 from nightloop.tasks.modules.checkpoint import Weights, unpack
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 
 CLICKS = "clicks"  # the kind of rows that are not ranked against candidates
 
@@ -50,7 +51,11 @@ def scored_period_of(tensors: Weights, period: int, kind: str) -> dict[str, Tens
 
 
 def mean_user_rows(rows: Rows) -> dict[str, Tensor]:
-    """The same rows as they would be ranked if every user had the mean user vector; empty if that was not measured."""
+    """The same rows as they would be ranked if every user had the mean user vector; empty if that was not measured.
+
+    Against the catalogue that is not measured.
+    """
     if "mean_above" not in rows:
         return {}
-    return {**rows, "above": rows["mean_above"], "equal": rows["mean_equal"]}
+    measured = {name: column for name, column in rows.items() if not name.startswith(CATALOGUE)}
+    return {**measured, "above": rows["mean_above"], "equal": rows["mean_equal"]}

@@ -12,6 +12,7 @@ from nightloop.tasks.bakeoff.entrants import metrics_of
 from nightloop.tasks.bakeoff.json_report import BakeoffReport, rival_of, title_of
 from nightloop.tasks.bakeoff.results import ResultRow
 from nightloop.tasks.evaluation.summary import SLICES, direction
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 from nightloop.tasks.reports.format import NONE, number, plain, plural, seconds, size
 from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
@@ -25,7 +26,7 @@ def leaderboard(report: BakeoffReport, kind: str) -> Table:
     personal = any(line.personal for line in lines)
     head = (
         "entrant", metric, *(f"vs {label}" for label in report.against), *(("personal",) if personal else ()),
-        "seconds a period", "peak memory", "state",
+        *(name.replace("_", " ") for name in _of_catalogue(report, kind)), "seconds a period", "peak memory", "state",
     )  # fmt: skip
     rows = [_row(report, line, kind, personal, line is lines[0]) for line in lines]
     rows += [
@@ -115,6 +116,7 @@ def _row(report: BakeoffReport, line: ResultRow, kind: str, personal: bool, lead
         _mean(line, metric, results.lines(kind)),
         *gaps,
         *((personal_cell,) if personal else ()),
+        *(_mean(line, name, results.lines(kind)) for name in _of_catalogue(report, kind)),
         Cell(seconds(results.seconds(line.name))),
         Cell(size(results.working(line.name))),
         Cell(size(results.state(line.name))),
@@ -143,6 +145,13 @@ def _extra(report: BakeoffReport, kind: str) -> list[str]:
     return [key for key in dict.fromkeys(keys) if key not in ("calibration", "ece")]
 
 
+def _of_catalogue(report: BakeoffReport, kind: str) -> list[str]:
+    """NDCG and recall in the ranking of the whole catalogue, at the cut-off of the leading metric, if they were measured."""
+    k = report.results.metric.partition("@")[2]
+    names = [f"{CATALOGUE}{name}@{k}" for name in ("ndcg", "recall")]
+    return [name for name in names if any(name in line.values for line in report.results.lines(kind))]
+
+
 def _part(use: str, options: object) -> str:
     values = options if isinstance(options, dict) else {}
     return use + (f"({', '.join(f'{name} {value}' for name, value in values.items())})" if values else "")
@@ -158,12 +167,17 @@ def _note(report: BakeoffReport, personal: bool) -> str:
         if personal
         else ""
     )
+    catalogue = (
+        " catalogue: ranked against every item seen so far, not a sample of them."
+        if any(_of_catalogue(report, kind) for kind in report.kinds if results.ran)
+        else ""
+    )
     failed = "".join(f" {name} failed: {reasons[0]}." for name, reasons in results.failed.items())
     return (
         f"Means over all rows of {plural(len(results.test), 'test period')}{seeds}; {results.metric}: {arrow} is better. "
         "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users and nights that "
-        f"holds for all entrants at once (Holm); green and red exclude zero.{personal_note} Seconds are of learning, one thread; "
-        "peak memory is the most a cell's own process "
+        f"holds for all entrants at once (Holm); green and red exclude zero.{personal_note}{catalogue} "
+        "Seconds are of learning, one thread; peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
 

@@ -6,7 +6,7 @@ help. They do not depend on the model, so they are drawn once a period and share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,6 +19,7 @@ from nightloop.tasks.plan.plan import Ranking
 BLOCK = 128  # most rows that share a pool of items; more is faster, fewer makes rows less dependent
 POOLS = 128  # fewest pools of a night, unless fewer than 8 rows would share one
 CHUNK = 8192  # items of the catalogue that are scored at a time
+SCORES = 1 << 26  # of one period and checkpoint, at most, if a sample of rows is ranked against the catalogue: a second
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class CandidateBlock:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates of one period's rows: items drawn at random and, if asked for, the whole catalogue."""
+    """The candidates of one period's rows: items drawn at random and, for all rows or some, the whole catalogue."""
 
     logs: Logs
     block: int  # rows of one pool
@@ -56,7 +57,7 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     taken : Tensor
         [m, 2] user and item rows of earlier interactions.
     ranking : Ranking
-        The plan's: `negatives`, `repeats`, and `catalogue` to rank against all those items as well.
+        The plan's: `negatives`, `repeats`, and `catalogue`: whether rows are ranked against all those items as well.
 
     Returns
     -------
@@ -130,10 +131,17 @@ def _sample_blocks(
     size = min(max(len(logs) // POOLS, 8), BLOCK)
     blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
     sampled = [_sample_block(logs, takers, limits, rows, ranking.negatives, sampler) for rows in blocks]
-    catalogue = (
-        [block for rows in blocks for block in _catalogue(logs, takers, limits, rows)] if ranking.catalogue else None
-    )
-    return Candidates(logs, size, sampled, catalogue)
+    if not ranking.catalogue:
+        return Candidates(logs, size, sampled, None)
+    ranked = blocks if ranking.catalogue is True else _spread_blocks(blocks, size * sampler.items)
+    whole = [block for rows in ranked for block in _catalogue(logs, takers, limits, rows)]
+    return Candidates(logs, size, sampled, whole)
+
+
+def _spread_blocks(blocks: Sequence[slice], scores: int) -> list[slice]:
+    """As many blocks as `SCORES` allows if each has so many scores, at least one, spread evenly over the period."""
+    many = min(len(blocks), max(SCORES // max(scores, 1), 1))
+    return [blocks[place * len(blocks) // many] for place in range(many)]
 
 
 def _sample_block(

@@ -164,7 +164,7 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     dict of str to Tensor
         Columns, each [n]: `user`, `item` int64; `new_user`, `new_item` bool (born in the row's own period); `pool`
         int32 (rows of one pool share its random error); `above`, `equal` int32; and, if the catalogue was ranked,
-        `catalogue_above` and `catalogue_equal`.
+        `catalogue_above` and `catalogue_equal`: -1 for rows that were not ranked against it.
 
     Raises
     ------
@@ -194,7 +194,11 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     columns["pool"] = (torch.arange(len(logs)) // candidates.block).int()
     columns["above"], columns["equal"] = _count_blocks(ranker, logs, candidates.sampled)
     if candidates.catalogue is not None:
-        columns["catalogue_above"], columns["catalogue_equal"] = _count_blocks(ranker, logs, candidates.catalogue)
+        counts = _count_blocks(ranker, logs, candidates.catalogue)
+        ranked = torch.zeros(len(logs), dtype=torch.bool)
+        for block in candidates.catalogue:
+            ranked[block.rows] = True
+        columns["catalogue_above"], columns["catalogue_equal"] = torch.where(ranked, counts, -1)
     return columns
 
 

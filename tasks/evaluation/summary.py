@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from nightloop.tasks.evaluation import auc, ctr_metrics, ranking_metrics
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,8 @@ def summarize_metrics(
     ----------
     scored : mapping of str to array_like
         One array [n] a column; `NEEDED` has the columns of each family. With `catalogue_above` and `catalogue_equal`
-        the ranking against the whole catalogue is added, as `catalogue_recall@20`.
+        the ranking against the whole catalogue is added, as `catalogue_recall@20`: means over the rows that were ranked
+        against it, those whose count is not -1.
     family : {"ranking", "ctr"}
         Which metrics.
     ks : sequence of int, default (5, 10, 20)
@@ -92,7 +94,7 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     DataError
         There is no such metric, or the scored period is not whole.
     PlanError
-        The catalogue was not ranked.
+        Not every row was ranked against the catalogue.
 
     Examples
     --------
@@ -105,13 +107,13 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
         check_columns_of(scored, "ctr")
         measure_rows = ctr_metrics.logloss if metric == "logloss" else auc.auc_values
         return measure_rows(scored["label"], scored["prediction"])
-    name, _, k = metric.removeprefix("catalogue_").partition("@")
+    name, _, k = metric.removeprefix(CATALOGUE).partition("@")
     if name not in ("recall", "ndcg") or not k.isdigit():
         raise DataError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K, logloss and auc")
     check_columns_of(scored, "ranking")
-    prefix = "catalogue_" if metric.startswith("catalogue_") else ""
-    if f"{prefix}above" not in scored:
-        raise PlanError(f"{metric} asks for ranking.catalogue: true in the plan; the catalogue was not ranked")
+    prefix = CATALOGUE if metric.startswith(CATALOGUE) else ""
+    if f"{prefix}above" not in scored or (prefix and bool((np.asarray(scored[f"{prefix}above"]) < 0).any())):
+        raise PlanError(f"{metric} needs ranking.catalogue: true in the plan; not every row was ranked against it")
     measure = ranking_metrics.recall if name == "recall" else ranking_metrics.ndcg
     return measure(scored[f"{prefix}above"], scored[f"{prefix}equal"], int(k))
 
@@ -147,15 +149,22 @@ def check_columns_of(scored: Mapping[str, ArrayLike], family: str) -> int:
 
 
 def _summarize_ranking(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
-    rows = len(scored["user"])
-    metrics = {"rows": float(rows)}
-    prefixes = ("", "catalogue_") if "catalogue_above" in scored else ("",)
-    for prefix in prefixes if rows else ():
-        above, equal = scored[f"{prefix}above"], scored[f"{prefix}equal"]
-        for k in ks:
-            metrics[f"{prefix}recall@{k}"] = float(ranking_metrics.recall(above, equal, k).mean())
-            metrics[f"{prefix}ndcg@{k}"] = float(ranking_metrics.ndcg(above, equal, k).mean())
-    return metrics
+    metrics = {"rows": float(len(scored["user"])), **_mean_metrics(scored["above"], scored["equal"], ks, "")}
+    if f"{CATALOGUE}above" not in scored:
+        return metrics
+    above, equal = (scored[f"{CATALOGUE}{name}"] for name in ("above", "equal"))
+    return {**metrics, **_mean_metrics(above[above >= 0], equal[above >= 0], ks, CATALOGUE)}
+
+
+def _mean_metrics(above: Numbers, equal: Numbers, ks: Sequence[int], prefix: str) -> dict[str, float]:
+    """Means over the rows by name; nothing without rows."""
+    measures = {"recall": ranking_metrics.recall, "ndcg": ranking_metrics.ndcg}
+    return {
+        f"{prefix}{name}@{k}": float(measure(above, equal, k).mean())
+        for k in ks
+        for name, measure in measures.items()
+        if len(above)
+    }
 
 
 def _summarize_clicks(scored: Mapping[str, Numbers]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nightloop.tasks.evaluation.summary import SLICES, direction, per_interaction, slice_rows
 from nightloop.tasks.plan.errors import DataError, PlanError
-from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.leading_metric import CATALOGUE, leading_metric
 from nightloop.tasks.plan.plan import Gate
 
 SLICE = "slice/"  # before the name of a column of the plan's slices
@@ -89,7 +89,7 @@ def metric_of(rule: Gate, family: str) -> str:
     """
     if rule.metric == "auto":
         return leading_metric("auto", family == "ctr", ())
-    name, _, k = rule.metric.partition("@")
+    name, _, k = rule.metric.removeprefix(CATALOGUE).partition("@")
     if family == "ctr" and rule.metric in ("logloss", "auc"):
         return rule.metric
     if family == "ranking" and name in ("recall", "ndcg") and k.isdigit() and int(k) > 0:

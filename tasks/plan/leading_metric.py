@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+CATALOGUE = "catalogue_"  # before the names of metrics of the ranking of the whole catalogue
+
 
 def leading_metric(metric: str, labelled: bool, ks: Sequence[int]) -> str:
     """The metric that leads: `metric`, unless that is `auto`.

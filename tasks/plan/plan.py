@@ -17,7 +17,7 @@ from nightloop.tasks.plan.bounds import bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.leading_metric import CATALOGUE, leading_metric
 from nightloop.tasks.plan.plan_times import calendar_mistakes, cron_mistake
 from nightloop.tasks.plan.redact import redacted_head
 from nightloop.tasks.plan.serving_options import Serving
@@ -156,11 +156,15 @@ class Counts(Frozen):
 
 
 class Ranking(Frozen):
-    """How a ranking is scored: against sampled candidates, and against the whole catalogue if `catalogue` is true."""
+    """How a ranking is scored: against sampled candidates, and against the whole catalogue."""
 
     negatives: int = Field(999, ge=1, le=100_000)
     k: tuple[int, ...] = (5, 10, 20)
-    catalogue: bool = Field(False, description="Rank against every item seen so far as well.")
+    catalogue: bool | Literal["sample"] = Field(
+        "sample",
+        description="Whether rows are ranked against every item seen so far as well: true: every row; sample: as many "
+        "rows as take about a second for each checkpoint, all of them if the log is small; false: none.",
+    )
     repeats: bool = Field(
         False, exclude_if=lambda on: not on,  # the plans of before are the same as ever
         description="Whether people take an item again: what a user took before is then ranked and recommended as well.",
@@ -178,7 +182,9 @@ class Gate(Frozen):
     """What a challenger must show before it may serve."""
 
     metric: str = Field(
-        "auto", description="recall@K, ndcg@K, logloss or auc; auto: logloss, or ndcg at 20 or the largest k."
+        "auto",
+        description="recall@K, ndcg@K, logloss or auc; auto: logloss, or ndcg at 20 or the largest k. With "
+        "ranking.catalogue: true also catalogue_recall@K and catalogue_ndcg@K.",
     )
     alpha: float = Field(
         0.05,
@@ -251,6 +257,8 @@ class Plan(Frozen):
             raise PlanError(
                 "serving.exclude_taken: given true for a plan with a label; what clicks are recommended from is in `exclude`"
             )
+        if self.gate.metric.startswith(CATALOGUE) and self.ranking.catalogue is not True:
+            raise PlanError(f"gate.metric: given {self.gate.metric!r:.80}; it needs ranking: {{catalogue: true}}")
         if unknown := [name for name in self.gate.slices if name not in self.columns.categorical]:
             allowed = ", ".join(self.columns.categorical) or "none in this plan"
             raise PlanError(f"gate.slices names {', '.join(unknown)}; it may name columns.categorical: {allowed}")

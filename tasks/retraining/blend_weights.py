@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightloop.tasks.evaluation.ranking_metrics import ndcg, recall
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 from nightloop.tasks.retraining.conditional_logit import Choices, Floats, fit_conditional_logit
 
 RIDGE = 1.0  # of the weights of all users together, in choices: enough that equal members share their weight
@@ -33,7 +34,7 @@ class Listing:
         equal = ((scores[:, 1:] == scores[:, :1]) & present).sum(1)
         whole = choices.count < scores.shape[1] - 1  # then there are no others
         ratio = np.where(whole, 1.0, max(self.negatives / (scores.shape[1] - 1), 1.0))
-        name, _, k = self.metric.removeprefix("catalogue_").partition("@")
+        name, _, k = self.metric.removeprefix(CATALOGUE).partition("@")
         return float((recall if name == "recall" else ndcg)(above * ratio, equal * ratio, int(k)).mean())
 
 

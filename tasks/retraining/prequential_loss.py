@@ -19,6 +19,7 @@ from nightloop.tasks.evaluation.summary import per_interaction
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.model import Factored, Model
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 from nightloop.tasks.training.predict import predict
 
 Judge = Callable[[Weights], float]
@@ -76,7 +77,7 @@ def night_candidates(logs: Logs) -> Candidates:
     """What the score step ranks the newest period against. `logs` have all rows of earlier periods."""
     newest = logs.since(logs.period)
     earlier = logs.rows[: len(logs) - len(newest), :2]
-    whole = logs.metric.startswith("catalogue_")
+    whole = logs.metric.startswith(CATALOGUE)
     return sample_candidates(newest, earlier, logs.ranking.model_copy(update={"catalogue": whole}))
 
 

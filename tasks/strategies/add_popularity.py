@@ -14,6 +14,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
@@ -75,6 +76,7 @@ class AddPopularity:
     learner: Strategy
     half_life: float = 1.0
     weights: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    search_space: ClassVar[SearchSpace] = {"half_life": NumberRange(0.2, 30.0, log=True)}
     needs: ClassVar[tuple[str, ...]] = ("biases",)  # options of the model
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import (
     pack_snapshots,
     past_weights,
@@ -124,6 +125,11 @@ class ASMG:
     mask_inactive: bool = False
     training: TrainConfig = TrainConfig(epochs=3, batch_size=1024, lr=0.01)  # noqa: RUF009 (frozen)
     min_steps: int = 150
+    search_space: ClassVar[SearchSpace] = {
+        "window": (2, 3, 4, 6),
+        "hidden": (2, 4, 8),
+        "min_steps": NumberRange(50, 1000, log=True),
+    }
 
     def __post_init__(self) -> None:
         refuse_composed(self.learner, "ASMG")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import pack_snapshots, past_weights, require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
@@ -75,6 +76,7 @@ class AverageWeights:
     method: Literal["ema", "last"] = "ema"
     coefficients: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.8)
     counts: tuple[int, ...] = (1, 2, 3, 5)
+    search_space: ClassVar[SearchSpace] = {"method": ("ema", "last")}  # the numbers are chosen night by night
 
     def __post_init__(self) -> None:
         refuse_composed(self.learner, "AverageWeights")

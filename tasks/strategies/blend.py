@@ -16,6 +16,8 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.leading_metric import CATALOGUE
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.blend_weights import Listing, fit_blend_weights
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes
 from nightloop.tasks.retraining.conditional_logit import Choices
@@ -110,6 +112,7 @@ class Blend:
     members: tuple[Strategy, ...]
     shrinkage: float = 100.0
     floor: int = 7
+    search_space: ClassVar[SearchSpace] = {"shrinkage": NumberRange(10.0, 3000.0, log=True)}
     families: ClassVar[tuple[str, ...]] = ("ranking",)
     reads_ranking: ClassVar[bool] = True
     composes: ClassVar[bool] = True
@@ -187,7 +190,7 @@ class Blend:
         if not useful.any():
             log.warning("no member of the blend tells the items of this period apart: the weights of before stay")
             return before.weights
-        many = logs.sizes[1] if logs.metric.startswith("catalogue_") else logs.ranking.negatives
+        many = logs.sizes[1] if logs.metric.startswith(CATALOGUE) else logs.ranking.negatives
         found = fit_blend_weights(choices, bucket, BUCKETS, self.shrinkage, useful, Listing(logs.metric, many))
         return torch.from_numpy(found)
 

@@ -14,6 +14,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.member_scores import member_of, mix_members
 from nightloop.tasks.retraining.members import common_models
@@ -82,6 +83,10 @@ class Hedge:
     forget: float = 1.0
     share: float = 0.0
     serve: Literal["pick", "mix"] = "pick"
+    search_space: ClassVar[SearchSpace] = {
+        "eta": NumberRange(0.3, 100.0, log=True),  # without `share` it matters to `mix` alone
+        "forget": NumberRange(0.5, 1.0),
+    }
     reads_ranking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

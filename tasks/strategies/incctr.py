@@ -11,6 +11,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import SearchSpace
 from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
@@ -78,6 +79,7 @@ class IncCTR:
     teacher: Strategy | None = None
     weight: float | None = None
     temperature: float = 1.0
+    search_space: ClassVar[SearchSpace] = {"weight": (None, 0.1, 0.2, 0.4, 0.6)}
     families: ClassVar[tuple[str, ...]] = FAMILIES
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 
@@ -105,6 +106,13 @@ class SML:
     mask_inactive: bool = False
     batches: Batches = "shuffled"
     min_steps: int = 300
+    search_space: ClassVar[SearchSpace] = {
+        "rounds": NumberRange(2, 10),
+        "learner_training.lr": NumberRange(0.001, 0.1, log=True),
+        "transfer_training.lr": NumberRange(0.0003, 0.01, log=True),
+        "min_steps": NumberRange(75, 600, log=True),
+        "mask_inactive": (False, True),
+    }
 
     def __post_init__(self) -> None:
         if self.learner is not None:

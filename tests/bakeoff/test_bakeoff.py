@@ -14,7 +14,7 @@ import nightloop.tasks.resources
 from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.schedule import decide_override
 from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
-from tests.flows.tiny_pipeline import Tiny, begin, make
+from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
 DIVERGES = {"use": "FineTune", "options": {"training": {"lr": 1e30}}}
@@ -45,6 +45,25 @@ def test_it_gets_the_nights_own_numbers(tiny: Tiny, kitchen: Oven) -> None:
     for label in ("still", "tuned", "popular"):
         nights = {tiny.name(day): chain[day].scores[label].means["ndcg@20"] for day in (2, 3, 4, 5)}
         assert found["curves"]["uniform"][label] == nights
+
+
+def test_the_whole_catalogue_is_ranked_beside_the_candidates_and_may_lead(tiny: Tiny, kitchen: Oven) -> None:
+    found = bake(tiny.path)
+    chain = tiny.chain()
+    for line in found["leaderboard"]["uniform"]:
+        name, of_nights = line["entrant"], [chain[day].scores[line["entrant"]].means for day in (2, 3, 4, 5)]
+        for metric in ("catalogue_ndcg@20", "catalogue_recall@20"):
+            weighted = sum(means[metric] * means["rows"] for means in of_nights)
+            assert line["means"][metric] == pytest.approx(weighted / sum(means["rows"] for means in of_nights)), name
+            assert metric not in line["personalisation"] and line["means"][metric] <= line["means"][metric[10:]]
+    assert "catalogue ndcg@20" in Path(found["report"]).read_text()
+    with pytest.raises(ValueError, match=r"metric: given 'catalogue_ndcg@20'"):
+        bake(tiny.path, spec=ordered(tiny, metric="catalogue_ndcg@20"))
+    whole = {"ranking": {"negatives": 20, "catalogue": True}, "gate": {"metric": "catalogue_ndcg@20"}}
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, whole)))
+    found = bake(tiny.path)
+    values = [line["means"]["catalogue_ndcg@20"] for line in found["leaderboard"]["uniform"]]
+    assert found["metric"] == "catalogue_ndcg@20" and values == sorted(values, reverse=True) and not found["failed"]
 
 
 def test_everybody_is_ranked_against_the_same_candidates(tiny: Tiny, kitchen: Oven) -> None:

@@ -117,7 +117,9 @@ def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
 def ranked(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     """The scored period of a ranker, against 999 negatives."""
     logs = logs_until(whole, period)
-    return rank(ranker, sample_candidates(logs.since(period), logs.rows[logs.periods < period], Ranking()))
+    return rank(
+        ranker, sample_candidates(logs.since(period), logs.rows[logs.periods < period], Ranking(catalogue=False))
+    )
 
 
 def measure(

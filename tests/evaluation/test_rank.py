@@ -203,6 +203,28 @@ def test_blocks_and_chunks_change_no_count(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(torch.equal(whole[k], parts[k]) for k in whole if k != "pool")
 
 
+def test_a_sample_of_rows_is_ranked_against_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole blocks, spread over the period; their counts are those of a ranking of every row, the others' are -1."""
+    logs, taken = world(6)
+    ranker = from_factors(torch.randn(12, 4), torch.randn(60, 4))
+    monkeypatch.setattr(module, "POOLS", 1)
+    monkeypatch.setattr(module, "BLOCK", 8)
+    seen = int(items_seen(logs)[-1])
+    blocks = -(-len(logs) // 8)
+    whole = rank(ranker, sample_candidates(logs, taken, Ranking(catalogue=True)))
+    for allowed in (1, 3, blocks):
+        monkeypatch.setattr(module, "SCORES", 8 * seen * allowed)
+        found = rank(ranker, sample_candidates(logs, taken, Ranking()))
+        ranked = found["catalogue_above"] >= 0
+        firsts = ranked[::8].nonzero().flatten().tolist()
+        assert firsts == [place * blocks // allowed for place in range(allowed)]
+        for name in ("catalogue_above", "catalogue_equal"):
+            assert torch.equal(found[name][ranked], whole[name][ranked]) and (found[name][~ranked] == -1).all()
+        assert torch.equal(found["above"], whole["above"]), "the sampled ranking does not depend on it"
+    assert bool(ranked.all())
+    assert "catalogue_above" not in rank(ranker, sample_candidates(logs, taken, Ranking(catalogue=False)))
+
+
 def test_an_unseen_user_is_the_mean_user_and_an_unseen_item_scores_nothing() -> None:
     ranker = from_factors(torch.tensor([[1.0, 1.0], [3.0, 0.0]]), torch.full((4, 2), 2.0))
     assert ranker(torch.tensor([1, 9]), torch.tensor([0, 77])).tolist() == [[6.0, 0.0], [5.0, 0.0]]

@@ -52,6 +52,20 @@ def test_the_catalogue_is_in_the_table_where_it_was_ranked() -> None:
         per_interaction(ranked(), "catalogue_ndcg@7")
 
 
+def test_rows_that_were_not_ranked_against_the_catalogue_do_not_count() -> None:
+    scored = ranked()
+    part = torch.arange(60) % 3 == 0
+    scored |= {f"catalogue_{name}": torch.where(part, scored[name] * 10, -1) for name in ("above", "equal")}
+    found = summarize_metrics(scored, "ranking", ks=(7,))
+    alone = summarize_metrics({name: column[part] for name, column in scored.items()}, "ranking", ks=(7,))
+    catalogue = {name: value for name, value in alone.items() if name.startswith("catalogue_")}
+    assert len(catalogue) == 10 and catalogue.items() <= found.items()
+    none = scored | {f"catalogue_{name}": torch.full((60,), -1) for name in ("above", "equal")}
+    assert not [name for name in summarize_metrics(none, "ranking") if name.startswith("catalogue_")]
+    with pytest.raises(ValueError, match="catalogue: true"):
+        per_interaction(scored, "catalogue_ndcg@7")
+
+
 def test_clicks() -> None:
     found = summarize_metrics(clicked(), "ctr")
     assert {"auc", "gauc", "logloss", "ece", "calibration", "auc/new_user", "logloss/old_item"} <= found.keys()

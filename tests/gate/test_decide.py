@@ -248,6 +248,20 @@ def test_recall_is_a_metric_too() -> None:
     assert judged.verdict == "promote"
 
 
+def test_the_ranking_of_the_whole_catalogue_can_decide() -> None:
+    nights = race(1, {"a": 4.0})
+    for night in nights:
+        for scored in (night.served, *night.challengers.values()):
+            assert scored is not None
+            scored |= {f"catalogue_{name}": scored[name] for name in ("above", "equal")}  # type: ignore[operator]
+    one, other = (
+        replay(Gate(metric=metric, resamples=200), "ranking", "old", nights).judged["a"]
+        for metric in ("ndcg@20", "catalogue_ndcg@20")
+    )
+    assert other.verdict == "promote" and other.numbers["metric"] == "catalogue_ndcg@20"
+    assert other.numbers["challenger"] == one.numbers["challenger"]
+
+
 def test_auc_is_a_metric_of_clicks() -> None:
     rule = Gate(metric="auc", resamples=200)
     nights = ctr(5, 0.0, 1.0)

@@ -80,6 +80,8 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"periods": {"every": "day", "length": 0, "start": "2026-01-01"}}, "periods.length: Input should be greater"),
         ({"periods": {"rows": 0}}, "periods.rows: Input should be greater than or equal to 1"),
         ({"ranking": {"negatives": 0}}, "ranking.negatives"),
+        ({"ranking": {"catalogue": "half"}}, "ranking.catalogue"),
+        ({"gate": {"metric": "catalogue_ndcg@20"}}, "it needs ranking: {catalogue: true}"),
         ({"seed": -1}, "seed"),
         ({"strategies": {}}, "strategies"),
         ({"strategies": {"../up": {"use": "NoUpdate"}}}, "'../up' is not a name"),

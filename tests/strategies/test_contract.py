@@ -23,6 +23,7 @@ from nightloop.tasks.strategies.ewc import EWC
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.ials import IALS
 from nightloop.tasks.strategies.incctr import IncCTR
 from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.kd import KD
@@ -110,6 +111,7 @@ CONTROLS = {
     "Recency": Recency(),
     "Repeat": Repeat(),
     "ItemKNN": ItemKNN(top=5),
+    "IALS": IALS(start_sweeps=3),
     "ALS": ALS(iterations=2),
     "BPR": BPR(epochs=2),
 }

@@ -40,6 +40,7 @@ from nightloop.tasks.strategies.ewc import EWC
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.ials import IALS
 from nightloop.tasks.strategies.incctr import IncCTR
 from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.kd import KD
@@ -97,6 +98,7 @@ CLICKS: dict[str, Any] = {
     "Stack": Stack((FineTune(ONE), FullRetrain(ONE))),
 }
 POPULAR: dict[str, Any] = {
+    "IALS": IALS(),
     "AddPopularity": AddPopularity(FineTune(ONE, optimizer="keep")),
     "Blend": Blend((FineTune(ONE), Popularity(), ItemKNN(), Repeat())),
     "Hedge-mix": Hedge((FineTune(ONE), Popularity(), ItemKNN()), serve="mix"),
@@ -115,6 +117,7 @@ OFTEN = {
     ("SML", "MF"),
     ("ASMG", "DeepFM"),
     ("Blend", "MF"),
+    ("IALS", "MF"),
 }  # the others in `make soak`
 
 

@@ -53,6 +53,42 @@ def test_a_given_space_replaces_what_is_declared() -> None:
     assert shared.label == "fast" and set(shared.space) == {"model.width"}
 
 
+def part(use: str, **options: Any) -> dict[str, Any]:
+    return {"use": use, "options": options}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "searched"),
+    [
+        (part("IALS"), {"regularization", "unobserved_weight", "half_life"}),
+        (part("AddPopularity", learner=FAST), {"half_life"}),
+        (part("AverageWeights", learner=FAST), {"method"}),
+        (part("Hedge", candidates=[FAST, {"use": "Popularity"}]), {"eta", "forget"}),
+        (part("Blend", members=[FAST, {"use": "Popularity"}]), {"shrinkage"}),
+        (part("ASMG", learner=FAST), {"window", "hidden", "min_steps"}),
+        (part("ASMG", learner=FAST, variant="full", residual=True), {"window", "hidden", "min_steps"}),
+        (part("ASMG", learner=FAST, variant="Linear"), {"window", "hidden", "min_steps"}),
+        (
+            part("SML", freeze=3),
+            {"rounds", "learner_training.lr", "transfer_training.lr", "min_steps", "mask_inactive"},
+        ),
+    ],
+)
+def test_wrappers_declare_what_is_worth_tuning_and_every_value_is_legal(strategy: Any, searched: set[str]) -> None:
+    """The shared settings stay with the learner that trains, wherever it stands in the plan."""
+    first, second = searched_strategies(plan(other=strategy, fast=FAST), (), None)
+    assert (first.label, second.label) == ("fast", "other") and first.shares and not second.shares
+    assert {place.removeprefix("strategy.") for place in second.space} == searched
+
+
+def test_the_weight_of_a_teacher_is_searched() -> None:
+    columns = {"user": "u", "item": "i", "time": "t", "label": "y"}
+    given = {**raw(), "columns": columns, "model": {"use": "LR"}, "gate": {}}
+    clicks = Plan.model_validate({**given, "strategies": {"inc": part("IncCTR", learner=FAST)}})
+    assert [set(one.space) for one in searched_strategies(clicks, ("inc",), None)] == [{"strategy.weight"}]
+    assert apply_settings(clicks, "inc", {"strategy.weight": None}).strategies["inc"].options["weight"] is None
+
+
 @pytest.mark.parametrize(
     ("labels", "given", "words"),
     [
