@@ -111,6 +111,23 @@ def test_postgres(tmp_path: Path, postgres: str, as_on_disk: str) -> None:
         assert warehouse.latest() == {}
 
 
+def test_a_lost_connection_is_no_fault_of_the_logs(tmp_path: Path, postgres: str) -> None:
+    """It was said to be an error of the data, or a fault of nightloop with a traceback."""
+    end = "SELECT count(pg_terminate_backend(pid))::text AS ended FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with duckdb.connect() as own, lake(tmp_path, catalog=postgres) as warehouse:
+        land(warehouse, day(0), rows(*SIMPLE), NAMES)
+        own.load_extension("postgres_scanner")
+        own.execute(f"ATTACH '{postgres.removeprefix('postgres:')}' AS pg (TYPE postgres)")
+
+        def change() -> None:
+            own.execute("SELECT * FROM postgres_query('pg', $1)", [end]).fetchall()
+            warehouse.query("catalog/take_turn")
+
+        with pytest.raises(StoreError, match="the connection to the catalog was lost; run again"):
+            warehouse.write(change)
+        assert warehouse.latest() == {0: 1}
+
+
 def test_a_restored_copy_of_the_database_is_another_catalog(
     tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,9 +257,7 @@ def test_s3_with_postgres(tmp_path: Path, moto: Server, postgres: str, as_on_dis
 def test_a_lake_on_s3_has_the_marks_of_its_catalogs(tmp_path: Path, moto: Server) -> None:
     """No mark was ever written there, so that no file was merged or removed, however long the lake was in use."""
     data = f"{moto.bucket()}/lake"
-    homes = [
-        Settings(home=tmp_path / name, data=data, s3_endpoint=moto.endpoint, s3_path_style=True) for name in "ab"
-    ]
+    homes = [Settings(home=tmp_path / name, data=data, s3_endpoint=moto.endpoint, s3_path_style=True) for name in "ab"]
 
     def obstacle(settings: Settings, before: datetime) -> str:
         with Warehouse.open(settings, "pond", moto.credentials) as warehouse:
