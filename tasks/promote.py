@@ -15,6 +15,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, promotions
 from nightloop.tasks.record.entries import Act, Entry, pins_champion, summary
@@ -50,7 +51,7 @@ def promote_by_hand(
             f"{night.name} is manifest {night.hash[:12]} now, not {manifest.strip()[:12]} as you saw it; look again"
         )
     reason, force = decision
-    act = Act(actor(), when, reason, at, store_time(objects))
+    act = Act(actor(), when, redact(reason), at, store_time(objects))
     pinned = pins_by_hand(strategy.strip(), period.strip(), manifest.strip(), pin)
     chosen = strategy.strip() or proposed(night)
     return _report_outcome(
@@ -62,7 +63,7 @@ def promote_by_hand(
 def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
-    act = Act(actor(), when, reason, promotions.newest_nights(objects, plan)[1], store_time(objects))
+    act = Act(actor(), when, redact(reason), promotions.newest_nights(objects, plan)[1], store_time(objects))
     period = parse(plan.periods, to).index if to.strip() else None
     return _report_outcome(
         promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_smoke_test, objects))
@@ -73,7 +74,7 @@ def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | 
 def pin_by_hand(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin the champion, so that the gate may not move it, or unpin it."""
     objects = open_store()
-    act = Act(actor(), when, reason, promotions.newest_nights(objects, plan)[1], store_time(objects))
+    act = Act(actor(), when, redact(reason), promotions.newest_nights(objects, plan)[1], store_time(objects))
     return _report_outcome(promotions.hold_champion(objects, plan.pipeline, act, pin))
 
 

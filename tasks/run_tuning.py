@@ -18,7 +18,7 @@ from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.atomic_file import write_text
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import find_plan, read_form, read_yaml
 from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.plan.safe_text import json_of
@@ -26,7 +26,7 @@ from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, step_cache
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.reports.format import escape_markdown, plain
-from nightloop.tasks.resources import open_store
+from nightloop.tasks.resources import open_store, read
 from nightloop.tasks.tuning.result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
@@ -72,12 +72,17 @@ def place_of_plan(plan: str, out: str) -> Path:
     path = Path(out) if out else tuned_path(source, writable, Settings().plan_places[1])
     if path.suffix not in (".yaml", ".yml"):
         raise PlanError(f"out: given {out[:200]!r}; the new plan is a file that ends in .yaml")
+    _refuse_in_use(path)
+    return path.absolute()
+
+
+def _refuse_in_use(path: Path) -> None:
+    """Raise PlanError if a person edited the plan in this file, or if its pipeline has nights."""
     refuse_edited(path)
     if path.exists() and has_nights(in_use := read_form(path)):
         raise PlanError(
             f"{path} is the plan of the pipeline {in_use.pipeline}, which has nights; tuning would replace it: give another file (--out)"
         )
-    return path.absolute()
 
 
 @task("publish the tuned plan")
@@ -114,6 +119,12 @@ def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, Js
 
 
 def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[str]) -> list[str]:
+    _refuse_in_use(path)  # once more: a search takes minutes or days
+    if read(given) != result.plan:
+        raise ConflictError(
+            f"the plan {given[:200]} was edited while it was tuned, so no new plan was written: run it again; trials that the edit "
+            "does not concern are not run again"
+        )
     pipeline = result.plan.pipeline
     names = (pipeline, *(f"{pipeline[:54]}-tuned{number}" for number in ("", *(f"-{n}" for n in range(2, 100)))))
     renamed = (result.plan.model_copy(update={"pipeline": name}) for name in names)

@@ -14,6 +14,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Counts, Plan
+from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.backfill_plan import Step, backfill_plan, changed_fields, invalidates_checkpoint
 from nightloop.tasks.record.due import due_nights, following_period, newest_recorded, root_period
@@ -122,7 +123,7 @@ def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: 
         _refuse_unseen(plan, landing)
     if accept or skip:
         decided = Override(
-            kind="accept" if accept else "skip", by=actor(), reason=accept or skip, when=when.isoformat()
+            kind="accept" if accept else "skip", by=actor(), reason=redact(accept or skip), when=when.isoformat()
         )
         record_override(open_store(), plan.pipeline, landing.place, decided, period_name(plan, landing.period))
 

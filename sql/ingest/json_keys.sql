@@ -3,17 +3,18 @@
 -- Keys that are alike are neighbours in the sorted keys of an object: to compare each with each would be quadratic.
 -- $files VARCHAR[]: paths
 -- $most BIGINT: how many objects
+-- Only the beginning of each value is kept: a line may have 4 MB.
 WITH sample AS (
-    SELECT json
+    SELECT
+        json_type(json) AS kind, json_keys(json) AS keys,
+        list_transform(json_extract(json, '$.*'), lambda value: left(value::VARCHAR, 60)) AS found
     FROM read_ndjson_objects($files, hive_partitioning = false, ignore_errors = true)
     LIMIT $most
 ),
 listed AS (
-    SELECT
-        json_keys(json) AS keys, json_extract(json, '$.*') AS found,
-        list_sort(list_transform(keys, lambda key: [lower(key), key])) AS sorted
+    SELECT keys, found, list_sort(list_transform(keys, lambda key: [lower(key), key])) AS sorted
     FROM sample
-    WHERE json_type(json) = 'OBJECT'
+    WHERE kind = 'OBJECT'
 ),
 compared AS (
     SELECT
@@ -30,8 +31,7 @@ told AS (
     FROM compared
 )
 SELECT
-    name, bool_or(json_type(value) IN ('ARRAY', 'OBJECT')) AS nested,
-    any_value(left(value::VARCHAR, 60)) FILTER (json_type(value) IN ('ARRAY', 'OBJECT')) AS example,
+    name, bool_or(left(value, 1) IN ('[', '{')) AS nested, any_value(value) FILTER (left(value, 1) IN ('[', '{')) AS example,
     bool_or(position >= first_again) AS twice, bool_or(position >= first_alike) AS beside
 FROM told
 GROUP BY name

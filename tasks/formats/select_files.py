@@ -62,6 +62,8 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             f"{path[:200]!r} cannot be looked up on S3: {error}. NIGHTLOOP_S3_ENDPOINT and NIGHTLOOP_S3_REGION say where S3 is, "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY who asks"
         ) from error
+    if sign and not WILD.search(path):  # DuckDB finds every such name on S3, also where there is no object
+        warehouse.open_file(path).close()
     if "://" not in path and (broken_link := _find_broken_link(path)):
         raise FileNotFoundError(
             f"{broken_link!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"

@@ -11,9 +11,11 @@ import hashlib
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.settings import Settings
 
 FILE = " (file "  # between the place of a catalog and the number of its file
@@ -30,7 +32,7 @@ def leave_mark(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
             catalog += _place(settings, pipeline)
             if Path(file).exists() and Path(file).read_text(encoding="utf-8").strip() == catalog:
                 return
-        elif warehouse.query("ingest/found_files", {"pattern": file}).num_rows:
+        elif any(row["catalog"] == catalog for row in _read_marks(warehouse, settings, pipeline)):
             return
         warehouse.query("catalog/write_mark", {"mark": file, "catalog": catalog})
 
@@ -41,8 +43,8 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     It may if no other catalog has a mark, and its own is older than `before`: by then every other catalog in use has been
     opened, and has written one.
     """
-    catalog, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
-    rows, within = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _within_home(settings, pipeline)
+    catalog, within = _catalog(warehouse, settings, pipeline), _within_home(settings, pipeline)
+    rows = _read_marks(warehouse, settings, pipeline)
     directory = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
         row["catalog"], sign, marked = row["catalog"].partition(PLACE)
@@ -82,14 +84,33 @@ def _marks(settings: Settings, pipeline: str) -> str:
     return f"{settings.data_path(pipeline)}/_catalogs"
 
 
+def _read_marks(warehouse: Warehouse, settings: Settings, pipeline: str) -> list[dict[str, Any]]:
+    """All marks of the data place. A path without * would be found on S3 whether it exists or not."""
+    marks = warehouse.query("catalog/marks", {"pattern": f"{_marks(settings, pipeline)}/*.txt"})
+    rows: list[dict[str, Any]] = marks.to_pylist()
+    return rows
+
+
 def _catalog(warehouse: Warehouse, settings: Settings, pipeline: str) -> str:
     """A text that identifies the catalog. A copied SQLite file is another catalog."""
     name = warehouse.query("catalog/catalog_name").column("name")[0].as_py()
     if catalog := settings.postgres:
-        at = dsn.keywords(catalog.server)
-        return f"PostgreSQL {at.get('host', '')}:{at.get('port') or 5432} database {at.get('dbname', '')} (name {name})"
+        at, server = dsn.keywords(catalog.server), _server(warehouse)
+        host = at.get("host") or server.get("address", "")
+        where = f"{host}:{at.get('port') or 5432} database {at.get('dbname', '')}"
+        return f"PostgreSQL {where} (name {name}, server {server.get('server', '')})"
     file = _file(settings, pipeline)
     return f"SQLite {file}{FILE}{file.stat().st_ino}, name {name})"
+
+
+def _server(warehouse: Warehouse) -> dict[str, str]:
+    """What PostgreSQL says of itself: a service, PGHOST or localhost names another server on another machine.
+
+    Empty if the user may not ask.
+    """
+    with suppress(DataError):
+        return dict(warehouse.query("catalog/postgres_identity").to_pylist()[0])
+    return {}
 
 
 def _file(settings: Settings, pipeline: str) -> Path:

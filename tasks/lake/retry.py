@@ -26,6 +26,12 @@ IN_THE_WAY = re.compile(
     + UNSEEN.pattern,
     re.I,
 )
+# PostgreSQL has ended, or has ended the connection: the logs are not at fault.
+LOST = re.compile(
+    "server closed the connection|no connection to the server|terminating connection|SSL SYSCALL"
+    '|Failed to execute query "ROLLBACK"',
+    re.I,
+)
 # SQLite's disk error is a conflict only while it is rare: on a full or broken disk every attempt ends with it.
 DISK = re.compile("disk I/O error", re.I)
 DISK_ERRORS = 10  # attempts, about two seconds

@@ -23,6 +23,7 @@ from nightloop.tasks.lake.extension_signatures import remember_signature, verifi
 from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.retry import (
     IN_THE_WAY,
+    LOST,
     interruptible,
     next_batch,
     retry_conflicts,
@@ -182,6 +183,8 @@ def _translate_errors() -> Iterator[None]:
         if IN_THE_WAY.search(str(error)):
             raise
         message = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
+        if LOST.search(message):
+            raise StoreError(f"the connection to the catalog was lost; run again: {message}") from error
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
             raise StoreError(message) from error
         if isinstance(error, duckdb.OutOfMemoryException):
@@ -269,7 +272,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         if "version mismatch" in str(error):
             raise DataError(f"the catalog {where} has a format that this release cannot read: {error}") from error
         raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
-    retry_unseen(partial(_prepare_session, connection), duckdb.Error)
+    with _translate_errors():
+        retry_unseen(partial(_prepare_session, connection), duckdb.Error)
 
 
 def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:

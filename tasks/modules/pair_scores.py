@@ -66,10 +66,16 @@ class PairScores:
         return found[:, place]
 
     def of_pairs(self, users: Tensor, items: Tensor) -> Tensor:
-        """The scores of pairs (users[j], items[j]): [n] float32."""
-        row, entry = self.entries(users)
-        hit = self.item[entry] == items[row]
-        return torch.zeros(len(users)).index_add_(0, row[hit], self.value[entry[hit]])
+        """The scores of pairs (users[j], items[j]): [n] float32. A user's entries are read once, however often it occurs."""
+        distinct, place = torch.unique(users, return_inverse=True)
+        row, entry = self.entries(distinct)
+        if not len(entry):
+            return torch.zeros(len(users))
+        width = int(max(self.item.max(), items.max())) + 2
+        key, order = (row * width + self.item[entry]).sort()
+        wanted = place * width + items
+        found = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        return torch.where(key[found] == wanted, self.value[entry[order[found]]], 0.0)
 
     def add_to(self, scores: Tensor, user: int) -> Tensor:
         """The scores of all items [I] with those of one user added; new, the scores that were given stay."""

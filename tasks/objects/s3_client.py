@@ -54,13 +54,17 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
 
 
 def open_object(settings: Settings, credentials: Mapping[str, str], url: str) -> BinaryIO:
-    """An object of S3, `s3://bucket/key`, to be read once from its start. Raises as `error_of_answer` says.
+    """An object of S3, `s3://bucket/key`, to be read once from its start.
+
+    Raises FileNotFoundError if there is none, else as `error_of_answer` says.
 
     While it is read: StoreError if the connection is cut, or so slow that it would block the reader.
     """
     bucket, _, key = url.removeprefix("s3://").partition("/")
     s3 = client(settings, tuple(sorted(credentials.items())))
     answer, failure = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
+    if failure is not None and failure.meaning == "absent":
+        raise FileNotFoundError(f"no file {url[:200]!r}: deliver it, or change the source's `path` in the plan")
     if failure is not None:
         raise error_of_answer(failure, url)
     body: Any = answer["Body"]  # type: ignore[index]

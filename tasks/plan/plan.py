@@ -204,6 +204,13 @@ class Gate(Frozen):
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples over users.")
     require_approval: bool = Field(False, description="Never move the champion without a person.")
 
+    @field_validator("calibration")
+    @classmethod
+    def _check_bounds(cls, given: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= given[0] < given[1]:
+            raise PlanError("the smallest ratio comes first, 0 or more, and the largest second, above it")
+        return given
+
 
 class Plan(Frozen):
     """Everything that decides what a pipeline's nights contain."""

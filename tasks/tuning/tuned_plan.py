@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.generated_file import is_generated, write_generated
 from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.plan.safe_text import safe_text
 
 HEAD = "# Written by `nightloop tune`; an edited file is not replaced."
 
@@ -66,4 +67,4 @@ def tuned_document(raw: Mapping[str, Any], tuned: Plan, pipeline: str) -> dict[s
 def write_tuned_plan(path: Path, document: Mapping[str, Any], notes: list[str]) -> None:
     """Write the plan, with notes on what was tried as comments. Raises PlanError if a person edited the file."""
     refuse_edited(path)
-    write_generated(path, HEAD, document, "".join(f"# {' '.join(note.split())}\n" for note in notes))
+    write_generated(path, HEAD, document, "".join(f"# {' '.join(safe_text(note).split())}\n" for note in notes))

@@ -65,6 +65,25 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
         assert (night.served.strategy, night.served.period) == ("popular", back.period)
 
 
+def test_a_credential_in_a_reason_is_not_kept_for_ever(begun: Tiny) -> None:
+    """A reason is what a person pastes, an error with a connection string too, and no record is ever changed."""
+    secret = "lake is down: postgresql://nl:hunter2hunter2@db/lake password=hunter2hunter2"
+    promote(begun, "tuned")
+    promote(begun, "popular", secret)
+    entries = begun.log()
+    assert "already done" in promote(begun, "popular", secret) and begun.log() == entries
+    nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", secret, WHEN)
+    nightloop.tasks.promote.pin_by_hand.fn(begun.plan, secret, WHEN, False)
+    with nightloop.tasks.resources.keep_open(begun.plan):
+        landed = collect_all(begun.plan, 3)
+    nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "", secret, datetime.fromisoformat(WHEN))
+    run(begun, 3)
+    objects = nightloop.tasks.resources.open_store()
+    stored = {key: found[0] for key in objects.keys("") if (found := objects.read(key))}
+    assert any(b"lake is down" in data for data in stored.values())
+    assert [key for key, data in stored.items() if b"hunter2" in data] == []
+
+
 def test_evidence_is_carried_over_a_skipped_night_and_begins_anew_after_an_act_by_hand(begun: Tiny) -> None:
     promote(begun, "popular")
     run(begun, 3, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,45 @@ def test_a_tuned_plan_that_has_nights_is_not_replaced(
     again = tune(str(tiny.path), trials=8, space=SPACE, out=str(tiny.home / "other.yaml"))
     assert read_plan(Path(again["plan"])).pipeline == "tiny-tuned-2" and path.read_bytes() == before
     assert read_plan(path).strategies == read_plan(Path(again["plan"])).strategies
+
+
+def during_the_search(monkeypatch: pytest.MonkeyPatch, kitchen: Oven, act: Callable[[], object]) -> None:
+    """Let a person act as soon as the first piece of the search runs."""
+    done: list[object] = []
+
+    def work(job: Job) -> None:
+        if not done:
+            done.append(act() or True)
+        kitchen.work(job)
+
+    compute_by(monkeypatch, work)
+
+
+def test_a_tuned_plan_that_gets_nights_during_a_search_is_not_replaced(
+    tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search looked at the file before it began, and replaced it hours later."""
+    path = Path(tune(str(tiny.path), trials=8, space=SPACE)["plan"])
+    before = path.read_bytes()
+    during_the_search(monkeypatch, kitchen, lambda: run(Tiny(tiny.home, path), 1))
+    with pytest.raises(PlanError, match=r"is the plan of the pipeline tiny-tuned, which has nights"):
+        tune(str(tiny.path), trials=12, space=SPACE)
+    assert path.read_bytes() == before
+
+
+def test_a_plan_that_is_edited_during_a_search_is_not_mixed_with_what_it_was(
+    tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new plan had the gate of the edited plan and the strategies of the one before."""
+    edited = raw_plan(tiny.home, {"gate": {"require_approval": True}})
+    edited["strategies"]["recent"] = {"use": "Recency"}
+    during_the_search(monkeypatch, kitchen, lambda: tiny.path.write_text(yaml.safe_dump(edited)))
+    with pytest.raises(ConflictError, match="was edited while it was tuned"):
+        tune(str(tiny.path), trials=8, space=SPACE)
+    assert not tiny.path.with_suffix(".tuned.yaml").exists()
+    compute_by(monkeypatch, kitchen.work)
+    new = read_plan(Path(tune(str(tiny.path), trials=8, space=SPACE)["plan"]))
+    assert "recent" in new.strategies and new.gate.require_approval
 
 
 def test_no_trial_sees_the_periods_of_the_check(tiny: Tiny, kitchen: Oven) -> None:

@@ -19,6 +19,7 @@ import duckdb
 import pytest
 
 from nightloop.tasks.data.clean_rows import clean_digest
+from nightloop.tasks.lake.catalog_marks import leave_mark, removal_obstacle
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.retry import retry_conflicts
@@ -108,6 +109,55 @@ def test_postgres(tmp_path: Path, postgres: str, as_on_disk: str) -> None:
         assert clean_digest(warehouse, 0, 2)[0] == as_on_disk
     with Warehouse.open(Settings(home=tmp_path, catalog=postgres), "other-pipeline") as warehouse:
         assert warehouse.latest() == {}
+
+
+def test_a_lost_connection_is_no_fault_of_the_logs(tmp_path: Path, postgres: str) -> None:
+    """It was said to be an error of the data, or a fault of nightloop with a traceback."""
+    end = "SELECT count(pg_terminate_backend(pid))::text AS ended FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with duckdb.connect() as own, lake(tmp_path, catalog=postgres) as warehouse:
+        land(warehouse, day(0), rows(*SIMPLE), NAMES)
+        own.load_extension("postgres_scanner")
+        own.execute(f"ATTACH '{postgres.removeprefix('postgres:')}' AS pg (TYPE postgres)")
+
+        def change() -> None:
+            own.execute("SELECT * FROM postgres_query('pg', $1)", [end]).fetchall()
+            warehouse.query("catalog/take_turn")
+
+        with pytest.raises(StoreError, match="the connection to the catalog was lost; run again"):
+            warehouse.write(change)
+        assert warehouse.latest() == {0: 1}
+
+
+def test_a_restored_copy_of_the_database_is_another_catalog(
+    tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy has the name of the original, and connection strings that leave the database out are the same text.
+
+    Each removed the files that the other had written since the copy was made.
+    """
+    bare = postgres.replace("dbname=postgres ", "")
+
+    def opened(database: str, land_at: int | None = None) -> str:
+        monkeypatch.setenv("PGDATABASE", database)
+        settings = Settings(home=tmp_path / database, data=str(tmp_path / "data"), catalog=bare)
+        with Warehouse.open(settings, "copied") as warehouse:
+            leave_mark(warehouse, settings, "copied")
+            if land_at is not None:
+                land(warehouse, day(land_at), rows(*MANY), NAMES)
+            return removal_obstacle(warehouse, settings, "copied", datetime.now(UTC) + timedelta(days=1))
+
+    with duckdb.connect() as own:
+        own.load_extension("postgres_scanner")
+        own.execute(
+            f"ATTACH '{postgres.removeprefix('postgres:').replace('dbname=postgres', 'dbname=template1')}' AS pg (TYPE postgres)"
+        )
+        for name in ("original", "copy TEMPLATE original"):
+            own.execute("CALL postgres_execute('pg', $1, use_transaction => false)", [f"CREATE DATABASE {name}"])
+            if name == "original":
+                assert opened("original", 0) == opened("original") == ""
+    opened("copy")
+    assert opened("original", 1).startswith("another catalog has files there too: PostgreSQL")
+    assert opened("copy").startswith("another catalog has files there too: PostgreSQL")
 
 
 @pytest.fixture(scope="session")
@@ -202,6 +252,23 @@ def test_s3_with_postgres(tmp_path: Path, moto: Server, postgres: str, as_on_dis
     with Warehouse.open(settings, "larger", moto.credentials) as warehouse:
         through(warehouse)
         assert clean_digest(warehouse, 0, 2)[0] == as_on_disk
+
+
+def test_a_lake_on_s3_has_the_marks_of_its_catalogs(tmp_path: Path, moto: Server) -> None:
+    """No mark was ever written there, so that no file was merged or removed, however long the lake was in use."""
+    data = f"{moto.bucket()}/lake"
+    homes = [Settings(home=tmp_path / name, data=data, s3_endpoint=moto.endpoint, s3_path_style=True) for name in "ab"]
+
+    def obstacle(settings: Settings, before: datetime) -> str:
+        with Warehouse.open(settings, "pond", moto.credentials) as warehouse:
+            leave_mark(warehouse, settings, "pond")
+            return removal_obstacle(warehouse, settings, "pond", before)
+
+    now = datetime.now(UTC)
+    assert "this catalog is known there only since" in obstacle(homes[0], now - timedelta(days=7))
+    assert obstacle(homes[0], now + timedelta(days=1)) == "", "a second opening leaves the mark's time as it is"
+    for settings in homes[::-1]:
+        assert "another catalog has files there too" in obstacle(settings, now + timedelta(days=1))
 
 
 def test_s3_with_wrong_credentials(tmp_path: Path, rclone: Server) -> None:

@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nightloop.tasks.formats.json_lines import json_keys
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.ingest import land_period
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake, plan
 
@@ -65,3 +68,11 @@ def test_wide_lists_of_parquet_are_measured(tmp_path: Path) -> None:
         found = warehouse.connection.execute("SELECT reason, raw FROM quarantine").fetchall()
         assert landing.rows == 2 and [reason for reason, _ in found] == ["unreadable_row"]
         assert "300," in found[0][1]
+
+
+def test_the_keys_of_wide_lines_are_found_without_their_values(tmp_path: Path) -> None:
+    """The first thousand lines of a file were held as a whole to look at their keys: 100 lines of 4 MB ended the night."""
+    line = json.dumps({"user": "ann", "item": 1, "page": "w" * 400_000, "words": ["w" * 400_000]}) + "\n"
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress((line * 300).encode(), 1))
+    with Warehouse.open(Settings(home=tmp_path, memory="600MB", threads=2), "pond") as warehouse:
+        assert json_keys(warehouse, str(tmp_path / "a.jsonl.gz")) == ["item", "page", "user", "words"]

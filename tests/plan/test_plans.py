@@ -180,6 +180,14 @@ def test_a_number_that_json_does_not_have_is_refused_by_name(tmp_path: Path, cha
     assert "Input should be a finite number (given: " in refused(tmp_path, raw() | change)
 
 
+@pytest.mark.parametrize("bounds", [[1.25, 0.8], [1.0, 1.0], [-1.0, 1.25]])
+def test_bounds_of_the_calibration_that_nothing_lies_within_are_refused(tmp_path: Path, bounds: list[float]) -> None:
+    """No strategy could be promoted, night after night, and no night said why the plan was wrong."""
+    assert "gate.calibration: Value error, the smallest ratio comes first" in refused(
+        tmp_path, raw() | {"gate": {"calibration": bounds}}
+    )
+
+
 @pytest.mark.parametrize(
     "zone", [{"timezone": "Mars/Base"}, {"start": "someday"}, {"cuts": ["25:00"]}, {"every": "week", "cuts": ["10:00"]}]
 )

@@ -14,11 +14,12 @@ import pytest
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.plan import Counts, Part, Plan
+from nightloop.tasks.plan.plan import Columns, Counts, Part, Plan
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.sources import build
+from nightloop.tasks.sources.files import Files
 from nightloop.tasks.validation.gx import EarlierNights, validate_period
-from tests.lake.make_lake import lake
+from tests.lake.make_lake import day, lake
 from tests.s3_servers import Server
 
 PLANS = Path(__file__).parents[2] / "infra" / "plans"
@@ -178,3 +179,12 @@ def test_files_on_s3(tmp_path: Path, moto: Server, name: str) -> None:
         moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key=file, Body=body)
     with Warehouse.open(moto.settings("store", tmp_path), "pond", moto.credentials) as warehouse:
         assert rows_of(warehouse, placed(name, bucket), PERIODS.get(name, 2)) == SETS[name][1]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv.gz", "jsonl"])
+def test_a_file_that_is_gone_from_s3_is_a_file_that_is_not_there(tmp_path: Path, moto: Server, ending: str) -> None:
+    """It was an error of the store, so that a chain could not be made again from the lake once S3 had deleted old files."""
+    with Warehouse.open(moto.settings("store", tmp_path), "pond", moto.credentials) as warehouse:
+        source = Files(f"{moto.bucket()}/logs/{{period}}.{ending}")
+        with pytest.raises(FileNotFoundError, match=r"no file 's3://test-\w+/logs/2026-01-01\.\S+': deliver it"):
+            list(source.batches(warehouse, day(0), Columns(user="user", item="item", time="time")))

@@ -65,3 +65,13 @@ def test_a_file_that_a_person_edited_is_not_replaced(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "# mine\n")
     with pytest.raises(PlanError, match=r"shop\.tuned\.yaml was edited.*--out"):
         write_tuned_plan(path, raw(), ["third"])
+
+
+def test_a_note_with_control_characters_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+    """YAML refuses them in comments too, and a plan may lie at a path that has some."""
+    path = tmp_path / "shop.tuned.yaml"
+    write_tuned_plan(
+        path, raw(), ["Tried from e\x1b]0;own\x07\x9b\u202e.yaml, password=hunter2hunter2\x85pipeline: other"]
+    )
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == raw()
+    assert "\\x1b" in path.read_text(encoding="utf-8") and "hunter2" not in path.read_text(encoding="utf-8")
