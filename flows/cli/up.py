@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nightloop.flows.cli.cut_off import POOL
+from nightloop.flows.cli.disk_space import require_space
 from nightloop.flows.cli.login import (
     CLIENT_LOGIN,
     SERVER_LOGIN,
@@ -36,15 +37,18 @@ from nightloop.tasks.plan.settings import Settings
 SIGNS_OF_LIFE = 30  # seconds between two heartbeats of a run: the least that Prefect allows
 LIVED = 600.0  # seconds; the restart pause of a process that ran longer is reset
 LONGEST_PAUSE = 60.0  # seconds
+LEAST_DISK = 10**8  # bytes; on a full disk Prefect's server ends with a traceback
 PATIENCE = 20.0  # seconds that runs have to end and record it when `up` is stopped
 
 
 def up(port: int, plans: Sequence[str]) -> None:
     """Start all processes, and restart those that end by themselves, until Ctrl-C.
 
-    Raises ConflictError if one of this home runs already, the port is taken or the server does not answer.
+    Raises ConflictError if one of this home runs already, the port is taken or the server does not answer, StoreError if
+    the disk is full.
     """
     plans = _drop_malformed(plans)  # mistakes are reported before anything starts
+    require_space(LEAST_DISK, "Prefect's database needs room")
     url = f"http://127.0.0.1:{port}"
     with only_one(url):
         if left := end_all(login_directory().parent):

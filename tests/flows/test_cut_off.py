@@ -121,6 +121,7 @@ def test_an_error_of_prefects_own_is_one_line_in_the_terminal(capsys: pytest.Cap
     except OSError:
         log.exception("the heartbeat of %s failed", "a worker")
     log.warning("no error")
+    log.warning("Action failed: %r", "Failed to set state: Run is already in terminal state FAILED.")
     told = capsys.readouterr().err
     assert told.split("\n") == ["the heartbeat of a worker failed (OSError: database is locked)", "no error", ""]
 
