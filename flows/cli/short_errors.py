@@ -10,7 +10,6 @@ from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 
 from nightloop.tasks.plan.errors import CORRECTABLE, error_message
 
-
 # Logged if an event arrives late: the server looks for runs without a heartbeat, and finds that this one has ended.
 REFUSED = "Failed to set state: Run is already in terminal state"
 
