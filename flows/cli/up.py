@@ -37,6 +37,7 @@ from nightloop.tasks.plan.settings import Settings
 SIGNS_OF_LIFE = 30  # seconds between two heartbeats of a run: the least that Prefect allows
 LIVED = 600.0  # seconds; the restart pause of a process that ran longer is reset
 LONGEST_PAUSE = 60.0  # seconds
+CLOSING = 10.0  # seconds that the port of a server that was killed may still be taken
 LEAST_DISK = 10**8  # bytes; on a full disk Prefect's server ends with a traceback
 PATIENCE = 20.0  # seconds that runs have to end and record it when `up` is stopped
 
@@ -55,7 +56,7 @@ def up(port: int, plans: Sequence[str]) -> None:
             sys.stderr.write(
                 f"nightloop: an earlier `nightloop up` of this home was killed; ended the processes that it left ({left})\n"
             )
-        if not _is_free(port):
+        if not _is_free(port, CLOSING if left else 0.0):
             raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         _run_until_interrupt(url, port, plans)
@@ -260,14 +261,17 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     raise ConflictError(f"the Prefect server did not answer at {url} within two minutes")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def _is_free(port: int, patience: float) -> bool:
+    """Whether nothing listens on a port, or no longer after so many seconds."""
+    last = time.monotonic() + patience
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-        except OSError:
+            return True
+        if time.monotonic() >= last:
             return False
-    return True
+        time.sleep(0.2)
 
 
 def _answers(url: str) -> bool:
