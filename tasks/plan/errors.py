@@ -43,7 +43,7 @@ def error_message(error: BaseException) -> str:
 
 def _disk_advice(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) and error.strerror == os.strerror(error.errno or 0) else None
-    if number in (errno.ENOSPC, errno.EDQUOT):
+    if number in (errno.ENOSPC, errno.EDQUOT) or "database or disk is full" in str(error):  # the words of SQLite
         return ". The disk is full: free space and run it again"
     if number == errno.EROFS:
         return ". This file system is read-only: make it writable, or set NIGHTLOOP_HOME to a directory that is"
