@@ -34,7 +34,7 @@ from nightloop.tasks.schedule import (
     nights_to_run,
     period_name,
     plan_of,
-    refuse_late_skip,
+    refuse_skip_of_complete,
 )
 from nightloop.tasks.validate import validate
 
@@ -50,6 +50,7 @@ def nightly(
     skip: str = "",
     replay_landed: bool = False,
     retry_failed: bool = False,
+    force: bool = False,
 ) -> list[str]:
     """Run the night that the schedule names: collect, validate, score, retrain, compare, deploy.
 
@@ -63,6 +64,7 @@ def nightly(
         skip: Skip the period, for this reason; models stay as they are.
         replay_landed: Validate the rows that were landed again, after the plan's expectations were corrected.
         retry_failed: Run a finished night again if a strategy failed in it. This makes a new revision.
+        force: Skip the period although its night is complete. This is final for the rows that landed.
     """
     when = scheduled_time()
     loaded_plan = plan_of(plan, period, when)
@@ -70,8 +72,8 @@ def nightly(
     remark = ""
     with hold_pipeline_lock(loaded_plan), open_runner(Settings().runner):
         nights = nights_to_run(loaded_plan, period, when, catch_up)
-        if skip:
-            refuse_late_skip(loaded_plan, nights[-1], utc_now() - when)
+        if skip and not accept:
+            refuse_skip_of_complete(loaded_plan, nights[-1], utc_now() - when, force)
         with report_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]

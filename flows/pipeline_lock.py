@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.objects.clock import store_time
-from nightloop.tasks.objects.lease import SWEEP, keep_lease, lease_key, lease_words, release_lease, take_lease
+from nightloop.tasks.objects.lease import (
+    SWEEP,
+    Lease,
+    keep_lease,
+    lease_key,
+    lease_words,
+    release_lease,
+    take_lease,
+    wait_for_lease,
+)
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.pipelines import first_nights
 from nightloop.tasks.orchestration import run
@@ -23,8 +32,11 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 @contextmanager
 def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
-    """Hold the pipeline's lease, and keep its lake open. Raises ConflictError naming the other writer if one is alive."""
-    with try_pipeline_lock(plan) as busy:
+    """Hold the pipeline's lease, and keep its lake open. The lease of a run that was killed is waited for until it expires.
+
+    Raises ConflictError naming the other writer if one is alive.
+    """
+    with _hold_lease(plan, wait_for_lease) as busy:
         if busy:
             raise ConflictError(
                 f"{plan.pipeline} is being written: {busy}. Nothing was changed. Wait until it ends; if that run is dead, "
@@ -35,17 +47,25 @@ def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
 
 @contextmanager
 def try_pipeline_lock(plan: Plan) -> Iterator[str]:
-    """As `hold_pipeline_lock`. If another writer is alive the value names it, and nothing is held."""
+    """As `hold_pipeline_lock`, without waiting. If another run has the lease the value names it, and nothing is held."""
+    with _hold_lease(plan, take_lease) as busy:
+        yield busy
+
+
+@contextmanager
+def _hold_lease(plan: Plan, take: Callable[[Objects, str, str, float, float], Lease | None]) -> Iterator[str]:
+    """Hold the lease that `take` returns. If there is none, the value names the run that has it."""
     objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
     _refuse_lost_record(objects, plan)
-    lease = take_lease(objects, plan.pipeline, holder, now, seconds)
+    lease = take(objects, plan.pipeline, holder, now, seconds)
     if lease is None:
+        now = store_clock(objects)
         other = lease_words(objects, lease_key(plan.pipeline), now, holder) or lease_words(objects, SWEEP, now, holder)
         yield other or "another run was faster"
         return
     try:
-        with redact_errors(), keep_lease(objects, lease, now, seconds), keep_open(plan):
+        with redact_errors(), keep_lease(objects, lease, lease.expires - seconds, seconds), keep_open(plan):
             yield ""
     finally:
         release_lease(objects, lease)

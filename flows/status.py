@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import PlanError, error_message
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.backfill_plan import changed_fields
@@ -19,7 +19,7 @@ from nightloop.tasks.reports.findings import findings, headline
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.load_history import read_history
 from nightloop.tasks.reports.table import as_rich
-from nightloop.tasks.resources import open_lake, open_store, read, read_plan_form
+from nightloop.tasks.resources import open_lake_to_read, open_store, open_store_to_read, read, read_plan_form
 from nightloop.tasks.schedule import newest_shown, refuse_other_periods
 
 WIDTH = 190  # characters, if the terminal does not say
@@ -31,8 +31,8 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     last = newest_shown(loaded_plan, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise PlanError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
-    with open_lake(loaded_plan) as warehouse:
-        history = read_history(open_store(), warehouse, loaded_plan, last)
+    with open_lake_to_read(loaded_plan) as warehouse:
+        history = read_history(open_store_to_read(), warehouse, loaded_plan, last)
     if on.strip():
         return _served_status(loaded_plan, history, on.strip())
     findings_to_do = [
@@ -56,6 +56,10 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
 
 def _plan_refusal(given: str, plan: Plan, history: History) -> str:
     """Why no night can run under the plan as it is now. Empty if one can, as far as is known without reading logs."""
+    try:
+        open_store()
+    except OSError as error:
+        return f"No night can run here: {error_message(error)}"
     newest = history.nights[max(history.nights)] if history.nights else None
     if newest is not None and not changed_fields(newest.plan, plan):
         return ""  # its plug-ins were checked when that night ran, and checking takes seconds

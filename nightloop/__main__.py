@@ -6,6 +6,9 @@ import sys
 def main() -> None:
     """Run a verb. Ctrl-C while Python still reads modules is one sentence too: some packages raise errors of their own for it."""
     try:
+        from nightloop.flows.cli.ctrl_c import handle_ctrl_c
+
+        handle_ctrl_c()
         from nightloop.flows.cli.main import main as verbs
 
         verbs()

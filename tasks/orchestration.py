@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message
+from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import locate_errors, redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import progress_line, terminal
@@ -134,7 +135,7 @@ class Flow(Generic[P, R]):
             name=self.name,
             version=version("nightloop"),
             flow_run_name=lambda: self.run_name(self.name, flow_run.get_parameters()),
-        )(_record_outcome(self.fn))
+        )(_fail_in_words(_record_outcome(self.fn)))
 
 
 class Task(Generic[P, R]):
@@ -245,18 +246,31 @@ def _record_outcome(fn: Callable[P, R]) -> Callable[P, R]:
     return recording_fn
 
 
+def _fail_in_words(fn: Callable[P, R]) -> Callable[P, R]:
+    """The function of a flow; if it raises what a person can correct, the flow's run fails with that message instead."""
+
+    @functools.wraps(fn)
+    def failing_fn(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return fn(*args, **kwargs)
+        except CORRECTABLE as error:
+            return failed(error_message(redact_error(error)))  # type: ignore[no-any-return]
+
+    return failing_fn
+
+
 def _call_prefect(by_prefect: Callable[..., Any], call_here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Have Prefect make the call. If Prefect's API is lost: return the call's outcome, or make the call here if it had not
-    started."""
+    """Have Prefect make the call. If its API is lost: return the call's outcome, or make the call here if it had not begun."""
     before = _CALL.set(call := _Call())
     try:
         return by_prefect(*args, **kwargs)
     except Exception as error:
-        if error is call.error or not lost(error):
+        if error is call.error or not (call.error or lost(error)):
             raise
-        log.warning("Prefect's API is lost (%s): this run continues without it; the store keeps its record", error)
-        if call.error is not None:
-            raise call.error from None
+        if lost(error):
+            log.warning("Prefect's API is lost (%s): this run continues without it; the store keeps its record", error)
+        if call.error:
+            raise call.error from call.error.__cause__
         if call.results:
             return call.results[-1]
         if call.began:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from nightloop.tasks.lake.catalog_marks import leave_mark
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.objects.objects import Objects, open_objects
+from nightloop.tasks.objects.objects import Objects, open_for_reading, open_objects
 from nightloop.tasks.objects.s3_client import usual_credentials
 from nightloop.tasks.plan import load
 from nightloop.tasks.plan.load import find_plan
@@ -54,6 +56,43 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
         settings = Settings()
         with Warehouse.open(settings, plan.pipeline, lake_credentials(settings, plan)) as warehouse:
             leave_mark(warehouse, settings, plan.pipeline)
+            yield warehouse
+
+
+@redact_errors()
+def open_store_to_read() -> Objects:
+    """The store, of which nothing is written: it may be on a read-only disk."""
+    settings = Settings()
+    return open_for_reading(settings, credentials(settings))
+
+
+@contextmanager
+def open_lake_to_read(plan: Plan) -> Iterator[Warehouse]:
+    """The pipeline's lake, or a copy of its catalog if it cannot be opened, as on a disk that is read-only or full."""
+    with ExitStack() as stack:
+        try:
+            lake = stack.enter_context(open_lake(plan))
+        except OSError:
+            if Settings().postgres:
+                raise
+            lake = stack.enter_context(_copied_lake(plan))
+        yield lake
+
+
+@contextmanager
+def _copied_lake(plan: Plan) -> Iterator[Warehouse]:
+    """A lake with a copy of the pipeline's catalog, in a temporary directory."""
+    settings = Settings()
+    directory = settings.home.absolute() / "lake"
+    with redact_errors(), TemporaryDirectory() as room:
+        copy = Path(room) / "lake"
+        copy.mkdir()
+        catalog = list(directory.glob(f"{plan.pipeline}.sqlite*"))  # with its write-ahead log
+        for file in catalog:
+            shutil.copy(file, copy)
+        data = (settings.data or str(directory)) if catalog else ""
+        elsewhere = settings.model_copy(update={"home": Path(room), "data": data})
+        with Warehouse.open(elsewhere, plan.pipeline, lake_credentials(settings, plan)) as warehouse:
             yield warehouse
 
 

@@ -128,18 +128,21 @@ def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: 
         record_override(open_store(), plan.pipeline, landing.place, decided, period_name(plan, landing.period))
 
 
-def refuse_late_skip(plan: Plan, index: int, waited: timedelta) -> None:
-    """Raise ConflictError if a request to skip a night waited for a worker, or was resumed, and the night is complete now.
+def refuse_skip_of_complete(plan: Plan, index: int, waited: timedelta, force: bool) -> None:
+    """Raise ConflictError if a request skips a complete night without `force`, or waited for a worker since, or was resumed.
 
-    Whoever asked has not seen the delivery that it was completed with.
+    A skip is final for the rows that landed. Whoever asked long ago has not seen the delivery that the night was completed
+    with.
     """
     night = manifest_store.current_manifest(open_store(), plan.pipeline, index)
-    if night is not None and night.outcome == "complete" and waited > LATE:
-        raise ConflictError(
-            f"{night.name} of {plan.pipeline} is complete, and this request to skip it is {waited.total_seconds() / 60:.0f} minutes "
-            f"old; nothing was changed. If it is to be skipped all the same: nightloop night {as_given(plan.pipeline)} --period "
-            f'{night.name} --skip "why"'
-        )
+    if night is None or night.outcome != "complete" or (force and waited <= LATE):
+        return
+    again = f'nightloop night {as_given(plan.pipeline)} --period {night.name} --skip "why" --force'
+    old = f", and this request to skip it is {waited.total_seconds() / 60:.0f} minutes old" if force else ""
+    raise ConflictError(
+        f"{night.name} of {plan.pipeline} is complete{old}; nothing was changed. skip is for a period that validation stopped. If a "
+        f"complete night is to be dropped all the same, for good, with what it learned: {again}. Later nights are stale then"
+    )
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:

@@ -174,6 +174,7 @@ PARENTS |= {
     "Request",
     "APIRoute",
     "TyperGroup",
+    "APILogHandler",
     "PrefectConsoleHandler",
 }  # what uvicorn, FastAPI, Typer and Prefect leave to be added to them
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from nightloop.flows.cli.disk_space import require_space
 from nightloop.flows.cli.prefect_health import check_prefect_server
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
-from nightloop.tasks.plan.errors import PlanError, StoreError
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import GROUPS, classes
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record import manifest_store, promotion_log
@@ -23,7 +23,7 @@ from nightloop.tasks.retention.needed_blobs import GIVEN_UP
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
 INCOMPLETE = "and it has no complete record of its pipelines: run nightloop maintain PLAN --adopt before a sweep"
-LEAST_DISK = 2 * 1024**3  # bytes
+LEAST_DISK = 2 * 10**9  # bytes
 
 
 def doctor(deep: bool = False) -> dict[str, Any]:
@@ -122,12 +122,7 @@ def _check_blobs() -> str:
 
 
 def _check_disk() -> str:
-    home = Settings().home.resolve()
-    existing = next(directory for directory in (home, *home.parents) if directory.exists())
-    free = shutil.disk_usage(existing).free
-    if free < LEAST_DISK:
-        raise StoreError(f"{free / 1e9:.1f} GB free at {existing}; a night needs room for checkpoints, at least 2 GB")
-    return f"{free / 1e9:.0f} GB free at {existing}"
+    return require_space(LEAST_DISK, "a night needs room for checkpoints")
 
 
 def _check_plans() -> str:

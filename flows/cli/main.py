@@ -16,13 +16,14 @@ from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, pre
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, What
 from nightloop.flows.cli.output import fail, keep_log_record, report_fault, say, say_version
 from nightloop.flows.cli.serve import serve
-from nightloop.tasks.plan.errors import NightloopError
+from nightloop.tasks.plan.errors import CORRECTABLE
 from nightloop.tasks.plan.safe_text import guard_process
 
 # Defaults of the environment: Prefect's own server in the background, with few log lines and a long start time-out.
 SURROUNDINGS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads that wait by spinning stop each other on a busy machine
     "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
+    "PREFECT_LOGGING_HANDLERS_API_CLASS": "nightloop.flows.cli.short_errors.RunPageLog",
     "PREFECT_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
@@ -90,13 +91,14 @@ def night(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run a finished night again if a strategy failed in it.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --skip: although the night is complete.")] = False,
     as_json: JSON = False,
     prefect: PREFECT = None,
 ) -> None:
     """Run one night, and the nights missed before it. A finished night changes nothing when run again."""
     from nightloop.flows.nightly import nightly
 
-    say(nightly(plan, period, catch_up, accept, skip, replay, retry_failed), as_json)
+    say(nightly(plan, period, catch_up, accept, skip, replay, retry_failed, force), as_json)
 
 
 @app.command()
@@ -252,7 +254,7 @@ def main() -> None:
     os.environ.update(SURROUNDINGS | os.environ)
     try:
         app()
-    except (NightloopError, OSError, MemoryError) as error:
+    except CORRECTABLE as error:
         fail(error)
     except Exception as error:
         if reported := prefect_error(error):

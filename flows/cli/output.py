@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -12,6 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from nightloop.tasks.plan.errors import error_message
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import json_of, safe_text
 
@@ -39,20 +38,7 @@ def fail(error: BaseException) -> NoReturn:
     error = redact_error(error)
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
-    message = f"{error}{_disk_advice(error)}" or (
-        "there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__
-    )
-    _exit_with(message, EXIT_MISTAKE)
-
-
-def _disk_advice(error: BaseException) -> str:
-    """What to do about an error of a disk that is in the system's own words."""
-    number = error.errno if isinstance(error, OSError) and error.strerror == os.strerror(error.errno or 0) else None
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return ". The disk is full: free space and run it again"
-    if number == errno.EROFS:
-        return ". This file system is read-only: make it writable, or set NIGHTLOOP_HOME to a directory that is"
-    return ""
+    _exit_with(error_message(error), EXIT_MISTAKE)
 
 
 def report_fault(error: BaseException) -> NoReturn:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nightloop.flows.cli.cut_off import POOL
+from nightloop.flows.cli.disk_space import require_space
 from nightloop.flows.cli.login import (
     CLIENT_LOGIN,
     SERVER_LOGIN,
@@ -36,22 +37,26 @@ from nightloop.tasks.plan.settings import Settings
 SIGNS_OF_LIFE = 30  # seconds between two heartbeats of a run: the least that Prefect allows
 LIVED = 600.0  # seconds; the restart pause of a process that ran longer is reset
 LONGEST_PAUSE = 60.0  # seconds
+CLOSING = 10.0  # seconds that the port of a server that was killed may still be taken
+LEAST_DISK = 10**8  # bytes; on a full disk Prefect's server ends with a traceback
 PATIENCE = 20.0  # seconds that runs have to end and record it when `up` is stopped
 
 
 def up(port: int, plans: Sequence[str]) -> None:
     """Start all processes, and restart those that end by themselves, until Ctrl-C.
 
-    Raises ConflictError if one of this home runs already, the port is taken or the server does not answer.
+    Raises ConflictError if one of this home runs already, the port is taken or the server does not answer, StoreError if
+    the disk is full.
     """
     plans = _drop_malformed(plans)  # mistakes are reported before anything starts
+    require_space(LEAST_DISK, "Prefect's database needs room")
     url = f"http://127.0.0.1:{port}"
     with only_one(url):
         if left := end_all(login_directory().parent):
             sys.stderr.write(
                 f"nightloop: an earlier `nightloop up` of this home was killed; ended the processes that it left ({left})\n"
             )
-        if not _is_free(port):
+        if not _is_free(port, CLOSING if left else 0.0):
             raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         _run_until_interrupt(url, port, plans)
@@ -256,14 +261,17 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     raise ConflictError(f"the Prefect server did not answer at {url} within two minutes")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def _is_free(port: int, patience: float) -> bool:
+    """Whether nothing listens on a port, or no longer after so many seconds."""
+    last = time.monotonic() + patience
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-        except OSError:
+            return True
+        if time.monotonic() >= last:
             return False
-    return True
+        time.sleep(0.2)
 
 
 def _answers(url: str) -> bool:

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SWEEP = "sweep/lease.json"
 LONGEST = 86_400.0  # seconds; no setting makes a lease last longer than a day
+LOOK = 1.0  # seconds between two looks at a lease that is waited for
 Alive = Callable[[], None]  # raises ConflictError if the lease was lost
 
 
@@ -43,6 +44,29 @@ def take_lease(objects: Objects, pipeline: str, holder: str, now: float, seconds
         release_lease(objects, lease)
         return None
     return lease
+
+
+def wait_for_lease(objects: Objects, pipeline: str, holder: str, now: float, seconds: float) -> Lease | None:
+    """As `take_lease`, but wait until the lease of another run is free or has expired.
+
+    None as soon as that run shows that it is alive: it renews its lease, or a third run takes it. A run that was killed
+    does not renew its lease, so the wait ends with the lease.
+    """
+    began, first = _ticks(), None
+    while True:
+        present = now + _ticks() - began
+        lease = take_lease(objects, pipeline, holder, present, seconds)
+        if lease is not None:
+            return lease
+        other = other_holder(objects, lease_key(pipeline), present, holder) or other_holder(
+            objects, SWEEP, present, holder
+        )
+        if other is not None and (other.expires - present > LONGEST or other != (first or other)):
+            return None
+        if first is None and other is not None:
+            first = other
+            log.warning("%s. This run waits for it", lease_words(objects, other.key, present, holder))
+        time.sleep(LOOK)
 
 
 def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float) -> Lease | None:

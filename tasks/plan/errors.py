@@ -4,6 +4,9 @@ Anything else that is raised is a fault of nightloop or of a plug-in, except OSE
 machine's: a file that is not there, a store that does not answer, a full disk.
 """
 
+import errno
+import os
+
 
 class NightloopError(Exception):
     """Base of all. The command line prints its message and exits with code 2; the HTTP service answers 4xx."""
@@ -27,3 +30,21 @@ class StoreError(NightloopError, OSError):
 
 class NotReady(NightloopError, LookupError):
     """What was requested does not exist, or does not exist yet."""
+
+
+CORRECTABLE = (NightloopError, OSError, MemoryError)  # told in a sentence; all others are faults, with a traceback
+
+
+def error_message(error: BaseException) -> str:
+    """The sentence that an error is told in, with what to do about a disk if the system's own words are all it has."""
+    message = f"{error}{_disk_advice(error)}"
+    return message or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
+
+
+def _disk_advice(error: BaseException) -> str:
+    number = error.errno if isinstance(error, OSError) and error.strerror == os.strerror(error.errno or 0) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or "database or disk is full" in str(error):  # the words of SQLite
+        return ". The disk is full: free space and run it again"
+    if number == errno.EROFS:
+        return ". This file system is read-only: make it writable, or set NIGHTLOOP_HOME to a directory that is"
+    return ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,7 +25,7 @@ from nightloop.flows.cli import cut_off, processes
 from nightloop.flows.cli.cut_off import mark_ended_runs, resume_lost_runs, watch_orphaned_runs
 from nightloop.flows.cli.processes import MARK, RUN, child_processes, end_all, end_runs, only_one
 from nightloop.flows.cli.short_errors import ShortErrors
-from nightloop.flows.cli.up import _start, _stop, up
+from nightloop.flows.cli.up import _is_free, _start, _stop, up
 from nightloop.tasks.simulation.deliver import deliver
 from tests.flows.tiny_pipeline import WORLD, raw_plan
 from tests.prefect_server import Server
@@ -121,6 +123,7 @@ def test_an_error_of_prefects_own_is_one_line_in_the_terminal(capsys: pytest.Cap
     except OSError:
         log.exception("the heartbeat of %s failed", "a worker")
     log.warning("no error")
+    log.warning("Action failed: %r", "Failed to set state: Run is already in terminal state FAILED.")
     told = capsys.readouterr().err
     assert told.split("\n") == ["the heartbeat of a worker failed (OSError: database is locked)", "no error", ""]
 
@@ -219,3 +222,12 @@ def test_a_process_that_is_stopped_while_it_starts_shows_no_traceback(capfd: pyt
     once(lambda: "begun" in capfd.readouterr().out)
     _stop(process, {signal.SIGTERM: 5.0})
     assert process.returncode == -signal.SIGTERM and capfd.readouterr().err == ""
+
+
+def test_the_port_of_a_server_that_was_just_killed_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert not _is_free(port, 0.0)
+        closing = threading.Timer(0.5, taken.close)
+        closing.start()
+        assert _is_free(port, 30.0)

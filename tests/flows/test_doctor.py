@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from nightloop.flows.cli import disk_space
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.cli.prefect_health import _check_schedules, _check_worker, _find_dead_runs, check_prefect_server
+from nightloop.flows.cli.up import up
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.record import manifest_store
 from tests.flows.tiny_pipeline import Tiny, begin, run
@@ -139,3 +141,15 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
         "tiny-nightly has no active schedule",
         [],
     )
+
+
+def test_a_full_disk_is_found_and_up_does_not_start_on_it(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk Prefect's server ends with a traceback of a hundred lines."""
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
+    ok, finding = found()["disk"]
+    assert (
+        not ok and "3 MB are free at" in finding and "a night needs room for checkpoints, at least 2000 MB" in finding
+    )
+    with pytest.raises(OSError, match=r"Prefect's database needs room, at least 100 MB. Free space there"):
+        up(4299, [str(begun.path)])
+    assert not (begun.home / "home" / "prefect").exists()

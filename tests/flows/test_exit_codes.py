@@ -88,6 +88,7 @@ def test_a_type_of_ours_is_what_callers_caught_before() -> None:
     ("error", "advice"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "The disk is full: free space and run it again"),
+        (DataError('Failed to execute query "COMMIT": database or disk is full'), "full. The disk is full: free space"),
         (
             OSError(errno.EROFS, os.strerror(errno.EROFS), "/home/lake"),
             "read-only: make it writable, or set NIGHTLOOP_HOME",

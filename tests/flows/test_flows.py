@@ -98,7 +98,7 @@ def test_a_stopped_night_fails_with_what_to_do_and_the_operator_decides(
     assert periods(tiny) == [1, 2, 3, 4]
 
 
-def test_a_request_to_skip_that_waited_does_not_undo_a_night_that_was_completed_since(
+def test_a_request_to_skip_does_not_undo_a_night_that_is_complete_unless_it_is_meant(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The night was blocked when a person asked; the run waited for its worker, and the vendor delivered again."""
@@ -112,10 +112,13 @@ def test_a_request_to_skip_that_waited_does_not_undo_a_night_that_was_completed_
     with pytest.raises(
         RuntimeError, match=r"2026-01-04 of tiny is complete, and this request to skip it is \d+ minutes"
     ):
-        nightly(str(tiny.path), "2026-01-04", skip="the vendor's file is broken")
+        nightly(str(tiny.path), "2026-01-04", skip="the vendor's file is broken", force=True)
     assert tiny.record() == before and tiny.chain()[3].outcome == "complete"
     monkeypatch.setattr(nightloop.flows.nightly, "utc_now", lambda: datetime.fromisoformat("2026-01-06T02:01:00+00:00"))
-    nightly(str(tiny.path), "2026-01-04", skip="it poisoned the models")
+    with pytest.raises(RuntimeError, match=r"2026-01-04 of tiny is complete; nothing was changed.* --skip .* --force"):
+        nightly(str(tiny.path), "2026-01-04", skip="a wrong date")
+    assert tiny.record() == before and tiny.chain()[3].outcome == "complete"
+    nightly(str(tiny.path), "2026-01-04", skip="it poisoned the models", force=True)
     assert tiny.chain()[3].outcome == "skipped", "who asks now has seen it"
 
 
@@ -213,10 +216,11 @@ def test_promote_and_roll_back_by_hand_and_what_served_when(tiny: Tiny, monkeypa
     assert served[0] is None and (served[1]["strategy"], served[2]["strategy"]) == ("tuned", "still")
 
 
-def test_the_second_of_two_writers_is_told_and_a_dead_one_is_followed(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+def test_the_second_of_two_writers_is_told_and_a_dead_one_is_waited_for(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = tiny.record()
+    monkeypatch.setenv("NIGHTLOOP_LEASE_SECONDS", "5")  # a lease is renewed after a third of it
     with hold_pipeline_lock(tiny.plan):
         for flow in (lambda: nightly(str(tiny.path)), lambda: backfill(str(tiny.path), what="all")):
             with pytest.raises(
@@ -224,16 +228,15 @@ def test_the_second_of_two_writers_is_told_and_a_dead_one_is_followed(
             ):
                 flow()
     assert tiny.record() == before
-    assert (
-        lease.take_lease(nightloop.tasks.resources.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
-    )
+    assert lease.take_lease(nightloop.tasks.resources.open_store(), "tiny", "killed", time.time(), 5) is not None
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
     nightly(str(tiny.path))
-    assert periods(tiny) == [1, 2, 3]
+    assert periods(tiny) == [1, 2, 3] and "the run killed; its lease ends in" in caplog.text
 
 
 def test_two_nightlies_at_once_end_as_one_alone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
+    monkeypatch.setenv("NIGHTLOOP_LEASE_SECONDS", "5")
     told: list[str] = []
 
     def one() -> None:

@@ -282,3 +282,40 @@ def test_a_night_that_hangs_is_stopped_and_its_pipeline_is_free(how: str, begun:
     said(begun, 0, "night", str(begun.path), "--period", begun.name(3))
     (night,) = [one for index, one in begun.chain().items() if index == 3]
     assert night.outcome == "complete" and not night.failed and "night_limit" not in night.plan
+
+
+PRESS = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+for _ in range(1000):
+    pass
+print("imported", flush=True)
+"""
+VERB = """
+import sys
+import nightloop.flows.cli.main as cli
+from nightloop.flows.cli.ctrl_c import handle_ctrl_c
+
+@cli.app.command()
+def probe() -> None:
+    try:
+        import press, time
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise RuntimeError("what a package makes of it") from None
+
+handle_ctrl_c()
+sys.argv = ["nightloop", "probe"]
+cli.main()
+"""
+
+
+def test_ctrl_c_in_the_middle_of_an_import_waits_for_its_end_and_is_one_sentence_whatever_a_package_makes_of_it(
+    tmp_path: Path,
+) -> None:
+    """Packages in C++ end the process at an exception in the middle of their import; pydantic raises an error of its own."""
+    (tmp_path / "press.py").write_text(PRESS)
+    words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}){VERB}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, cwd=Path(__file__).parents[2])
+    assert done.stdout == "imported\n" and done.returncode == EXIT_CODE, done.stderr
+    assert done.stderr == "nightloop: interrupted; what was finished is kept, run it again to resume\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nightloop.tasks.objects import blobs, lease
@@ -119,3 +121,56 @@ def test_overrides_need_a_reason_and_stand() -> None:
     store.held["pipelines/shop/overrides/000006-0002-" + "ab" * 8 + ".json"] = b"{}"
     with pytest.raises(ValueError, match="changed or cut off"):
         read_override(store, PIPELINE, (6, 2, "ab" * 32))
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, Any]]:
+    """What others do while a run waits: actions with the time of each, in seconds. Sleeping passes the time at once."""
+    passed, actions = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        passed[0] += seconds
+        while actions and actions[0][0] <= passed[0]:
+            actions.pop(0)[1]()
+
+    monkeypatch.setattr(lease, "_ticks", lambda: passed[0])
+    monkeypatch.setattr(lease.time, "sleep", sleep)
+    return actions
+
+
+def test_the_lease_of_a_run_that_was_killed_is_waited_for(
+    at: list[tuple[float, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Memory()
+    assert lease.take_lease(store, PIPELINE, "killed", 1000.0, 60)
+    mine = lease.wait_for_lease(store, PIPELINE, "next", 1010.0, 60)
+    assert mine and 1060.0 + 60 <= mine.expires < 1060.0 + 60 + 2 * lease.LOOK
+    assert "is held by the run killed; its lease ends in 50 s unless that run renews it. This run waits" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_a_run_that_renews_its_lease_is_alive_and_not_waited_for(at: list[tuple[float, Any]]) -> None:
+    store = Memory()
+    held = lease.take_lease(store, PIPELINE, "alive", 1000.0, 60)
+    assert held
+    at.append((20.0, lambda: lease.renew_lease(store, held, 1020.0, 60)))
+    at.append((25.0, lambda: pytest.fail("one renewal is enough")))
+    assert lease.wait_for_lease(store, PIPELINE, "next", 1000.0, 60) is None
+
+
+def test_a_run_that_ends_or_is_followed_by_a_third_ends_the_wait(at: list[tuple[float, Any]]) -> None:
+    store = Memory()
+    held = lease.take_lease(store, PIPELINE, "ends", 1000.0, 60)
+    assert held
+    at.append((5.0, lambda: lease.release_lease(store, held)))
+    mine = lease.wait_for_lease(store, PIPELINE, "next", 1000.0, 60)
+    assert mine and mine.expires == 1065.0 and lease.release_lease(store, mine)
+    assert lease.take_lease(store, PIPELINE, "killed", 2000.0, 10)
+    at.append((15.0, lambda: lease.take_lease(store, PIPELINE, "third", 2010.0, 60)))  # the moment when it expires
+    assert lease.wait_for_lease(store, PIPELINE, "next", 2000.0, 60) is None
+
+
+def test_a_lease_that_a_wrong_clock_made_is_not_waited_for(at: list[tuple[float, Any]]) -> None:
+    store = Memory()
+    assert lease.take_lease(store, PIPELINE, "from the future", 1e9, 60)
+    assert lease.wait_for_lease(store, PIPELINE, "next", 1000.0, 60) is None

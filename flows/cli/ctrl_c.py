@@ -1,0 +1,35 @@
+"""Ctrl-C: when it interrupts a verb, and whether it did. Read before all other modules, so it imports little."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+PAUSE = 0.1  # seconds after which an interrupt that came in the middle of an import is sent again
+_PRESSED = threading.Event()
+
+
+def handle_ctrl_c() -> None:
+    """Let `interrupt` handle Ctrl-C, unless the caller of this process ignores it, as `nohup` does."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, as Python does, but not in the middle of an import: some packages in C++ end the process then."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            again = threading.Timer(PAUSE, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
+    _PRESSED.set()
+    raise KeyboardInterrupt
+
+
+def was_pressed() -> bool:
+    """Whether this process was interrupted. Some packages turn the interrupt into an error of their own."""
+    return _PRESSED.is_set()
