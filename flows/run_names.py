@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nightloop.flows.scheduled_time import scheduled_time
+from nightloop.tasks.plan.load import STORED
 from nightloop.tasks.reports.format import plain
 from nightloop.tasks.resources import read_plan_form
 from nightloop.tasks.schedule import newest_period, period_name
@@ -15,9 +16,10 @@ LONGEST = 200  # characters
 
 
 def run_name(flow: str, parameters: Mapping[str, object]) -> str:
-    """The flow, the plan's name without directories, and the parameters that select a part of it."""
+    """The flow, the plan's name without directories and version, and the parameters that select a part of it."""
     given = {name: str(value).strip() for name, value in parameters.items() if value is not None}
-    plan = Path(given.get("plan", "")).stem
+    plan = given.get("plan", "")
+    plan = plan.partition("@")[0] if STORED.fullmatch(plan) else Path(plan).stem
     words = [given.get("strategy", ""), given.get("period", "")]
     if to := given.get("to", ""):
         words.append(f"to {to}")

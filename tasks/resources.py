@@ -17,8 +17,10 @@ from nightloop.tasks.lake.catalog_marks import leave_mark
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects, open_for_reading, open_objects
 from nightloop.tasks.objects.s3_client import usual_credentials
+from nightloop.tasks.objects.stored_plans import load_stored_plan
 from nightloop.tasks.plan import load
-from nightloop.tasks.plan.load import find_plan
+from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.load import STORED, find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
@@ -107,19 +109,35 @@ def keep_open(plan: Plan) -> Iterator[None]:
             _OPEN.reset(before)
 
 
-def try_lake(pipeline: str, home: Path | None = None) -> None:
-    """Attach the lake of a pipeline and take the write lock, without writing anything. `home`: use a new lake there."""
+def try_lake(pipeline: str, home: Path | None = None) -> dict[int, int]:
+    """Attach the lake of a pipeline and take the write lock, without writing anything. `home`: use a new lake there.
+
+    Returns the newest version of every period in it.
+    """
     settings = Settings()
     if home is not None:
         settings = settings.model_copy(update={"home": home, "data": ""})
     with redact_errors(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
         warehouse.write(lambda: None)
+        return warehouse.latest()
+
+
+@redact_errors()
+def plan_file(plan: str) -> Path:
+    """The file of the plan of this name or path. Of a plan that the store keeps (`shop@...`): a copy of it under home."""
+    settings = Settings()
+    if not STORED.fullmatch(plan):
+        return find_plan(plan, settings.plan_places)
+    path, text = settings.deployed_plans / f"{plan}.yaml", load_stored_plan(open_store(), plan)
+    if not path.exists() or path.read_bytes() != text:
+        write_text(path, text.decode())
+    return path
 
 
 @redact_errors()
 def read_plan_form(plan: str) -> Plan:
     """The plan of this name or path, as it is written. Its plug-ins and their options are not checked."""
-    form = load.read_form(find_plan(plan, Settings().plan_places))
+    form = load.read_form(plan_file(plan))
     load.remember_name(form, plan)
     return form
 
@@ -129,7 +147,7 @@ def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
     from nightloop.tasks.plugins.assembly import read_plan  # torch, which verbs that only read the record do not need
 
-    checked = read_plan(find_plan(plan, Settings().plan_places))
+    checked = read_plan(plan_file(plan))
     load.remember_name(checked, plan)
     return checked
 

@@ -19,14 +19,14 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.load import find_plan, read_form, read_yaml
+from nightloop.tasks.plan.load import read_form, read_yaml
 from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.plan.safe_text import json_of
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, step_cache
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.reports.format import escape_markdown, plain
-from nightloop.tasks.resources import open_store, read
+from nightloop.tasks.resources import open_store, plan_file, read
 from nightloop.tasks.tuning.result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
@@ -67,9 +67,12 @@ def gain_over(metric: str, kind: str, after: RunResult, before: RunResult, perio
 
 def place_of_plan(plan: str, out: str) -> Path:
     """Where the tuned plan goes: `out`, or beside the plan. Raises PlanError if the file there was edited or is in use."""
-    source = find_plan(plan, Settings().plan_places)
-    writable = os.access(source.parent, os.W_OK) and source.parent.resolve() != Settings().plan_places[-1].resolve()
-    path = Path(out) if out else tuned_path(source, writable, Settings().plan_places[1])
+    source, settings = plan_file(plan), Settings()
+    others = [
+        place.resolve() for place in (settings.plan_places[-1], settings.deployed_plans)
+    ]  # nobody edits plans there
+    writable = os.access(source.parent, os.W_OK) and source.parent.resolve() not in others
+    path = Path(out) if out else tuned_path(source, writable, settings.plan_places[1])
     if path.suffix not in (".yaml", ".yml"):
         raise PlanError(f"out: given {out[:200]!r}; the new plan is a file that ends in .yaml")
     _refuse_in_use(path)
@@ -129,7 +132,7 @@ def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[st
     names = (pipeline, *(f"{pipeline[:54]}-tuned{number}" for number in ("", *(f"-{n}" for n in range(2, 100)))))
     renamed = (result.plan.model_copy(update={"pipeline": name}) for name in names)
     name = next((plan.pipeline for plan in renamed if not has_nights(plan)), names[-1])
-    raw = read_yaml(find_plan(given, Settings().plan_places))
+    raw = read_yaml(plan_file(given))
     write_tuned_plan(path, tuned_document(raw, result.tuned, name), [*lines, f"Tried from the plan {given}."])
     why = (
         f"The nights of {pipeline} stay as they are, so the tuned plan is a pipeline of its own, {name}"

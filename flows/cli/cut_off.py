@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import socket
 import sys
 import time
 from collections.abc import Collection
@@ -10,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightloop.flows.cli.login import login_directory
-from nightloop.flows.cli.processes import can_list_processes, child_processes, end_runs
+from nightloop.flows.cli.processes import can_list_processes, child_processes, end_runs, forget_runs, noted_runs
 from nightloop.tasks.plan.safe_text import safe_text
 
 POOL = "nightloop"
@@ -24,7 +26,8 @@ def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> l
     """Schedule the runs again that were active before that time and have no process any more; this resumes them.
 
     A run that was being cancelled is marked as cancelled instead. A run that was started `TRIES` times is marked as
-    crashed. Returns a line for each.
+    crashed. While another worker of the pool is alive, only the runs of this home's worker are looked at: the others may
+    have a process on another machine. Returns a line for each.
     """
     from prefect.states import Cancelled, Crashed, Scheduled
 
@@ -32,8 +35,13 @@ def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> l
     if not can_list_processes():
         return lines
     state: Any
-    for run in _active_runs(client, "RUNNING", "PENDING", "CANCELLING"):
-        if str(run.id) in alive or run.state.timestamp > before:
+    active = _active_runs(client, "RUNNING", "PENDING", "CANCELLING")
+    home = login_directory().parent
+    own = noted_runs(home)
+    forget_runs(home, own - {str(run.id) for run in active})
+    shared = has_other_workers(client)
+    for run in active:
+        if str(run.id) in alive or run.state.timestamp > before or (shared and str(run.id) not in own):
             continue
         if run.state.is_cancelling():
             state, then = (
@@ -94,8 +102,25 @@ def watch_orphaned_runs(client: Any, alive: Collection[str]) -> None:
         time.sleep(LOOK)
 
 
+def worker_name() -> str:
+    """The name of this home's worker: the same after a restart, and another one for another home or machine."""
+    home = str(login_directory().parent)
+    return f"{socket.gethostname()}-{hashlib.sha256(home.encode()).hexdigest()[:8]}"
+
+
+def has_other_workers(client: Any) -> bool:
+    """Whether the server knows a worker of the pool that is alive and is not this home's."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        workers = client.read_workers_for_work_pool(POOL)
+    except ObjectNotFound:
+        return False
+    return any(worker.name != worker_name() and str(worker.status).endswith("ONLINE") for worker in workers)
+
+
 def _active_runs(client: Any, *states: str) -> list[Any]:
-    """The runs of deployments that this home's worker runs, in one of these states."""
+    """The runs of deployments that workers of the pool run, in one of these states."""
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 
     run_filter = FlowRunFilter.model_validate(

@@ -6,20 +6,21 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 import yaml
 
 from nightloop.flows.cli.cut_off import resume_all_lost_runs
 from nightloop.flows.cli.register import mark_dead_runs
+from nightloop.tasks.objects.store_id import ensure_store_id
+from nightloop.tasks.objects.stored_plans import store_plan
 from nightloop.tasks.plan.cron import crons, timezone
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.load import find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import safe_text
-from nightloop.tasks.plan.settings import PACKAGE, Settings
-from nightloop.tasks.resources import read
+from nightloop.tasks.plan.settings import PACKAGE
+from nightloop.tasks.resources import open_store, plan_file, read
 
 FILE = PACKAGE / "prefect.yaml"
 
@@ -27,7 +28,9 @@ FILE = PACKAGE / "prefect.yaml"
 def deploy(plans: Sequence[str]) -> list[str]:
     """Register every deployment of infra/prefect.yaml for each of these plans. Returns a line for each: what is scheduled.
 
-    Existing deployments are updated, and those of other pipelines stay. Schedules follow the plan. One that a person
+    Each deployment names the plan as the store keeps it, and the id of the store: a worker needs neither the file of the
+    plan nor any path of this machine, and a worker that sees another store refuses its runs. Existing deployments are
+    updated, and those of other pipelines stay. Schedules follow the plan. One that a person
     paused stays paused, and one that a person added stays.
 
     Raises PlanError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and ConflictError
@@ -45,31 +48,32 @@ def deploy(plans: Sequence[str]) -> list[str]:
             other = plans_by_pipeline[plan.pipeline][0]
             raise PlanError(f"{other} and {name} are plans of one pipeline, {plan.pipeline}; give one of them")
         plans_by_pipeline[plan.pipeline] = (name, plan)
-    lines = [_register_pipeline(plan_name(name), plan) for name, plan in plans_by_pipeline.values()]
+    objects = open_store()
+    identity = ensure_store_id(objects)
+    lines = [
+        _register_pipeline(store_plan(objects, plan.pipeline, plan_file(name).read_bytes()), plan, identity)
+        for name, plan in plans_by_pipeline.values()
+    ]
     mark_dead_runs()
     return lines
 
 
-def plan_name(plan: str) -> str:
-    """How a run on this machine names the plan: by its name if it is found by name, else by its full path."""
-    path = find_plan(plan, Settings().plan_places)
-    return plan if path != Path(plan) else str(path.resolve())
+def deployments_of(name: str, plan: Plan, store_id: str) -> list[dict[str, Any]]:
+    """The deployments of infra/prefect.yaml, with the values of this plan filled in.
 
-
-def deployments_of(name: str, plan: Plan) -> list[dict[str, Any]]:
-    """The deployments of infra/prefect.yaml, with the values of this plan filled in."""
+    `name`: what the runs name the plan by; `store_id`: of the store that they must use.
+    """
     words = {
         "NIGHTLOOP_PIPELINE": plan.pipeline,
         "NIGHTLOOP_PLAN": name,
         "NIGHTLOOP_CRON": crons(plan)[0],
         "NIGHTLOOP_TIMEZONE": timezone(plan),
-        "NIGHTLOOP_DIRECTORY": os.getcwd(),
-        "NIGHTLOOP_HOME": str(Settings().home.resolve()),
-        "NIGHTLOOP_PLANS": str(Settings().plans.resolve()),
+        "NIGHTLOOP_STORE_ID": store_id,
     }
-    raw = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    deployments: list[dict[str, Any]] = _fill_template(raw, words)
+    described = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    deployments: list[dict[str, Any]] = _fill_template(described["deployments"], words)
     for deployment in deployments:
+        deployment["pull"] = described["pull"]
         first, *more = deployment.get("schedules", [{}])
         if first.get("slug") == "nightly":  # days that are cut at several times have several schedules
             others = [first | {"cron": cron, "slug": f"nightly-{n}"} for n, cron in enumerate(crons(plan)[1:], 2)]
@@ -86,18 +90,21 @@ def _fill_template(value: Any, words: Mapping[str, str]) -> Any:
     return [_fill_template(item, words) for item in value] if isinstance(value, list) else value
 
 
-def _register_pipeline(name: str, plan: Plan) -> str:
-    """Register the deployments of one pipeline. Returns what is scheduled, in words."""
+def _register_pipeline(name: str, plan: Plan, store_id: str) -> str:
+    """Register the deployments of one pipeline, of the plan that the store keeps by this name. Returns what is scheduled, in words."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentUpdate
 
     lines = []
     with get_client(sync_client=True) as client:
-        deployments = deployments_of(name, plan)
+        deployments = deployments_of(name, plan, store_id)
         for pool in {deployment["work_pool"]["name"] for deployment in deployments}:
             _make_pool(client, pool)
         for deployment in deployments:
-            lines += _update_schedules(client, _register(deployment), deployment)
-    return f"{plan.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
+            registered = _register(deployment)
+            client.update_deployment(registered, DeploymentUpdate(pull_steps=deployment["pull"]))
+            lines += _update_schedules(client, registered, deployment)
+    return f"{plan.pipeline}: the plan is {name}; {len(lines)} schedules: {'; '.join(lines)}"
 
 
 def _make_pool(client: Any, name: str) -> None:
@@ -122,6 +129,7 @@ def _register(description: Mapping[str, Any]) -> Any:
     limit = description.get("concurrency_limit")
     deployment = getattr(deployments, description["entrypoint"].rpartition(".")[2]).to_deployment(
         description["name"],
+        version=version("nightloop"),  # not that of a repository that happens to be the current directory
         description=description["description"],
         tags=description["tags"],
         parameters=description["parameters"],

@@ -228,6 +228,16 @@ def deploy(
 
 
 @app.command()
+def worker(
+    health_port: Annotated[int, typer.Option(help="Answer health checks at this port; 0: do not.", min=0)] = 0,
+) -> None:
+    """Run the runs of PREFECT_API_URL on this machine, until Ctrl-C, if it sees the store that they were deployed for."""
+    from nightloop.flows.cli.worker import worker as start
+
+    start(health_port)
+
+
+@app.command()
 def maintain(
     plan: PLAN,
     dry_run: Annotated[bool, typer.Option(help="Say what would be removed, and stop.")] = False,

@@ -11,10 +11,10 @@ from nightloop.flows.cli.login import choose_prefect
 
 def check_form(plan: str) -> str:
     """Refuse a plan that is missing or malformed, before slow imports. Called by the argument."""
-    from nightloop.tasks.plan.load import find_plan, read_form
-    from nightloop.tasks.plan.settings import Settings
+    from nightloop.tasks.plan.load import read_form
+    from nightloop.tasks.resources import plan_file
 
-    read_form(find_plan(plan, Settings().plan_places))
+    read_form(plan_file(plan))
     return plan
 
 

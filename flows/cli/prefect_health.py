@@ -49,14 +49,15 @@ def _check_server(url: str) -> str:
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
             raise ConflictError(f"{url} does not answer: {error}")
-        wrong = [*_check_versions(client), *_check_worker(client), *_find_dead_runs(client)]
+        wrong = [*check_versions(client), *_check_worker(client), *_find_dead_runs(client)]
         schedules, late = _check_schedules(client)
     if wrong + late:
         raise ConflictError(f"{url}: {'; '.join(wrong + late)}")
     return f"{url} answers, with a worker; {schedules or 'no pipeline is deployed: nightloop deploy PLAN'}"
 
 
-def _check_versions(client: Any) -> Iterator[str]:
+def check_versions(client: Any) -> Iterator[str]:
+    """What is wrong with the release of the server."""
     theirs, ours = client.api_version(), version("prefect")
     if theirs.split(".")[:2] != ours.split(".")[:2]:
         yield f"the server is Prefect {theirs}, this is {ours}: install the same"
@@ -76,7 +77,7 @@ def _check_worker(client: Any) -> Iterator[str]:
         last = f"the last was seen {max(heartbeats):%Y-%m-%d %H:%M} UTC" if heartbeats else "none was ever seen"
         yield (
             f"no worker of the pool {POOL} is alive ({last}), so nothing that is scheduled runs: nightloop up, or "
-            f"prefect worker start --pool {POOL}"
+            "nightloop worker"
         )
 
 

@@ -1,27 +1,27 @@
-"""Processes: one `nightloop up` a home, and every process that it or one of its runs started, whatever its parent is."""
+"""Processes: one `nightloop up` or `worker` a home, and every process that it or one of its runs started, whatever its parent is."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nightloop.flows.cli.login import login_directory, private_directory
 from nightloop.tasks.plan.errors import ConflictError
 
-MARK = "NIGHTLOOP_UP"  # environment variable: the home of the `nightloop up` that a process belongs to
+MARK = "NIGHTLOOP_UP"  # environment variable: the home of the `nightloop up` or `worker` that a process belongs to
 RUN = "PREFECT__FLOW_RUN_ID"  # environment variable of a run's processes, set by Prefect
 PAUSE = 0.2  # seconds between two checks of processes that are to end
 
 
 @contextmanager
 def only_one(url: str) -> Iterator[None]:
-    """While the block runs, no other `nightloop up` starts on this home. Raises ConflictError with the address of another.
+    """While the block runs, no other `nightloop up` or `nightloop worker` starts on this home.
 
-    A lock ensures this. It ends with the process, so a dead one blocks no other.
+    Raises ConflictError with the address of another. A lock ensures this. It ends with the process, so a dead one blocks no other.
     """
     import fcntl  # not on every system, and no verb but `up` needs it there
 
@@ -32,7 +32,8 @@ def only_one(url: str) -> Iterator[None]:
             stream.seek(0)
             where, _, pid = stream.read(200).strip().partition(" ")
             raise ConflictError(
-                f"`nightloop up` runs already on the home {login_directory().parent}, at {where or 'a port that is not known yet'}, as "
+                f"`nightloop up` or `nightloop worker` runs already on the home {login_directory().parent}, "
+                f"at {where or 'a port that is not known yet'}, as "
                 f"process {pid or 'unknown'}. Nothing was changed. Stop it first (Ctrl-C there, or `kill {pid or 'PID'}`), add a "
                 f"pipeline to it with `nightloop deploy PLAN`, or set NIGHTLOOP_HOME to another home"
             ) from None
@@ -40,6 +41,31 @@ def only_one(url: str) -> Iterator[None]:
         stream.write(f"{url} {os.getpid()}")
         stream.flush()
         yield
+
+
+def note_run() -> None:
+    """Note in the home of its worker that this process is a run of it; nothing if no worker of nightloop started it."""
+    home, run = os.environ.get(MARK), os.environ.get(RUN)
+    if home and run:
+        directory = _notes(Path(home))
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / run).touch()
+
+
+def noted_runs(home: Path) -> set[str]:
+    """The ids of the runs that workers of this home have started, and that are not forgotten yet."""
+    directory = _notes(home)
+    return {path.name for path in directory.iterdir()} if directory.exists() else set()
+
+
+def forget_runs(home: Path, runs: Iterable[str]) -> None:
+    """Forget that workers of this home started these runs."""
+    for run in runs:
+        (_notes(home) / run).unlink(missing_ok=True)
+
+
+def _notes(home: Path) -> Path:
+    return home / "prefect" / "runs"
 
 
 def can_list_processes() -> bool:

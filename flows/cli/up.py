@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from nightloop.flows.cli.cut_off import POOL
+from nightloop.flows.cli.cut_off import POOL, worker_name
 from nightloop.flows.cli.disk_space import require_space
 from nightloop.flows.cli.login import (
     CLIENT_LOGIN,
@@ -30,6 +30,7 @@ from nightloop.flows.cli.login import (
 )
 from nightloop.flows.cli.options import check_form
 from nightloop.flows.cli.processes import MARK, child_processes, end_all, end_runs, only_one
+from nightloop.flows.worker_directory import DIRECTORY
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
@@ -39,6 +40,7 @@ LIVED = 600.0  # seconds; the restart pause of a process that ran longer is rese
 LONGEST_PAUSE = 60.0  # seconds
 CLOSING = 10.0  # seconds that the port of a server that was killed may still be taken
 LEAST_DISK = 10**8  # bytes; on a full disk Prefect's server ends with a traceback
+WORKER = "worker"  # the name of the process whose end may leave runs behind
 PATIENCE = 20.0  # seconds that runs have to end and record it when `up` is stopped
 
 
@@ -65,40 +67,53 @@ def up(port: int, plans: Sequence[str]) -> None:
 def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
     """Run server, deployments and worker until Ctrl-C; then end the runs, the worker and the server, in this order."""
     environment = server_environment(url)
+    servers: list[RestartedProcess] = []
     processes: list[RestartedProcess] = []
     announcement = ExitStack()
     try:
-        processes.append(
+        servers.append(
             RestartedProcess(
                 "server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
             )
         )
-        _wait(url, processes[0].process)
+        _wait(url, servers[0].process)
         if not os.environ.get(SERVER_LOGIN):  # the verbs know only the login in the file
             announcement.enter_context(announce_address(url))
         deploy_plans(environment, plans)
-        worker = RestartedProcess(
-            "worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment
-        )
-        processes.append(worker)
+        processes.append(start_worker(environment))
         processes.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
         sys.stderr.write(greeting(url))
-        while True:
-            for process in tuple(processes):
-                if process.restart_if_ended(time.monotonic()) and process is worker:
-                    processes.append(
-                        RestartedProcess(
-                            "", ["nightloop.flows.cli.cut_off", "worker", *_orphan_arguments()], environment
-                        )
-                    )
-            time.sleep(0.5)
+        keep_running(servers, processes, environment)
     except KeyboardInterrupt:
         sys.stderr.write("nightloop is shutting down\n")
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would leave child processes running
-            signal.signal(number, signal.SIG_IGN)
+        ignore_interrupts()
         announcement.close()  # from now on the login is not sent to any server
-        _end_processes(processes, environment)
+        end_processes(servers, processes, environment)
+
+
+def start_worker(environment: Mapping[str, str], *options: str) -> RestartedProcess:
+    """Prefect's worker of this home."""
+    words = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", worker_name(), *options]
+    return RestartedProcess(WORKER, words, environment)
+
+
+def keep_running(
+    servers: Sequence[RestartedProcess], processes: list[RestartedProcess], environment: Mapping[str, str]
+) -> None:
+    """Restart what ends by itself, for ever. If the worker ended, its runs go on, and lost ones are resumed."""
+    while True:
+        for process in (*servers, *processes):
+            if process.restart_if_ended(time.monotonic()) and process.name == WORKER:
+                words = ["nightloop.flows.cli.cut_off", "worker", *_orphan_arguments()]
+                processes.append(RestartedProcess("", words, environment))
+        time.sleep(0.5)
+
+
+def ignore_interrupts() -> None:
+    """From now on, signals end nothing: a second Ctrl-C would leave child processes running."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _orphan_arguments() -> list[str]:
@@ -109,17 +124,19 @@ def _orphan_arguments() -> list[str]:
     ]
 
 
-def _end_processes(processes: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
+def end_processes(
+    servers: Sequence[RestartedProcess], processes: Sequence[RestartedProcess], environment: Mapping[str, str]
+) -> None:
     """End all processes: the runs first, while the server can record their last state, and the server last."""
     ended = end_runs(login_directory().parent, PATIENCE)
-    for restarted in reversed(processes[1:]):
+    for restarted in reversed(processes):
         _stop(restarted.process, {signal.SIGTERM: 5.0})
     ended |= end_runs(login_directory().parent, 0)  # runs that started meanwhile
     if ended:
         command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, env=dict(environment), timeout=PATIENCE)
-    for restarted in processes[:1]:  # the server waits for open connections without a limit, until the second signal
+    for restarted in servers:  # the server waits for open connections without a limit, until the second signal
         _stop(restarted.process, {signal.SIGTERM: 1.0, signal.SIGINT: 5.0})
 
 
@@ -197,11 +214,17 @@ def greeting(url: str) -> str:
 
 def server_environment(url: str) -> dict[str, str]:
     """The environment of server, deployments and worker. All their files stay under the home directory."""
-    settings = Settings()
-    variables = {
+    return worker_environment() | {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
         **locked_api_settings(login_of_up()),
+    }
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of a worker and its runs: places are those of this machine, whatever the deployment says."""
+    settings = Settings()
+    variables = {
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
@@ -214,6 +237,7 @@ def server_environment(url: str) -> dict[str, str]:
         MARK: str(login_directory().parent),
         "NIGHTLOOP_HOME": str(settings.home.resolve()),
         "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
+        DIRECTORY: os.getcwd(),  # paths in plans are relative to it
         "PYTHONSAFEPATH": "1",  # so that a directory `flows` in the current directory is not imported
         "OMP_WAIT_POLICY": "PASSIVE",
         "DO_NOT_TRACK": "1",

@@ -245,7 +245,10 @@ def open_objects(settings: Settings, credentials: Mapping[str, str] | None = Non
 
 
 def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
-    """The store without a probe, for read-only access. Raises DataError if it has another format."""
+    """The store without a probe, for read-only access.
+
+    Raises DataError if it has another format, and ConflictError if the settings name another store's id.
+    """
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
     if bucket := bucket_of(place):
@@ -253,6 +256,10 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
     elif Path(place).exists() and not Path(place).is_dir():
         raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
     check_format(objects, place)
+    if settings.store_id:
+        from nightloop.tasks.objects.store_id import refuse_other_store  # it needs this file
+
+        refuse_other_store(objects, place, settings.store_id)
     return objects
 
 

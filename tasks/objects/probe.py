@@ -38,12 +38,14 @@ def _format_of(data: bytes, place: str) -> JsonValue:
 
 
 def mark_store(objects: Objects, place: str) -> None:
-    """Write the format of a new store. Other writers may do so at the same time."""
+    """Write the format and the id of a new store. Other writers may do so at the same time."""
     from nightloop.tasks.objects.pipelines import begin_record  # as above
+    from nightloop.tasks.objects.store_id import ensure_store_id
 
     if check_format(objects, place):
         return
-    begin_record(objects)
+    begin_record(objects)  # before any other object: the record is complete only if the store is empty
+    ensure_store_id(objects)
     objects.create(FORMAT_KEY, canonical_json({"format": FORMAT}))
     if not check_format(objects, place):
         raise DataError(f"{place} does not return an object that was just written; a store must read its own writes")

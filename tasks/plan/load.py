@@ -17,7 +17,7 @@ from nightloop.tasks.plan.redact import redacted_head
 from nightloop.tasks.plan.yaml_reader import read_mapping
 
 WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # texts that need no escapes in a terminal, in Markdown and in HTML
-
+STORED = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})@[0-9a-f]{16}")  # the name of a plan that is kept in the store
 
 _GIVEN: dict[str, str] = {}  # by pipeline: the name or path by which this process read the plan
 

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     )
     home: Path = Field(Path(".nightloop"), description="Directory of the embedded defaults.")
     store: str = Field("", description="Where checkpoints and manifests go: a directory or s3://bucket/prefix.")
+    store_id: str = Field(
+        "", description="Id that the store must have; deployments set it, so that no worker uses another store."
+    )
     data: str = Field("", description="Where the lake's Parquet files go: a directory or s3://bucket/prefix.")
     catalog: SecretStr = Field(
         SecretStr(""),
@@ -102,6 +105,11 @@ class Settings(BaseSettings):
     def plan_places(self) -> tuple[Path, ...]:
         """Directories in which plans are found by name: the plans directory, that of the home (the demo's), the package's."""
         return self.plans, self.home / "plans", PACKAGE / "plans"
+
+    @property
+    def deployed_plans(self) -> Path:
+        """Directory of the copies of plans that deployments name; they are not found by a plain name."""
+        return self.home / "plans" / "deployed"
 
     @property
     def lake_on_s3(self) -> bool:

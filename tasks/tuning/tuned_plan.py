@@ -18,8 +18,11 @@ HEAD = "# Written by `nightloop tune`; an edited file is not replaced."
 
 
 def tuned_path(source: Path, writable: bool, plans: Path) -> Path:
-    """`shop.tuned.yaml` beside `shop.yaml`; in the directory of plans if that of the source cannot be written to."""
-    return (source.parent if writable else plans) / f"{source.stem}.tuned.yaml"
+    """`shop.tuned.yaml` beside `shop.yaml`; in the directory of plans if that of the source cannot be written to.
+
+    The version in the name of a deployed plan, `shop@...`, is left out.
+    """
+    return (source.parent if writable else plans) / f"{source.stem.partition('@')[0]}.tuned.yaml"
 
 
 def refuse_edited(path: Path) -> None:

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 import yaml
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import StateType, WorkerStatus
 from prefect.states import Cancelling, Completed, Crashed, Pending, Running, State
 
 from nightloop.flows.cli import cut_off, processes
 from nightloop.flows.cli.cut_off import mark_ended_runs, resume_lost_runs, watch_orphaned_runs
-from nightloop.flows.cli.processes import MARK, RUN, child_processes, end_all, end_runs, only_one
+from nightloop.flows.cli.processes import MARK, RUN, child_processes, end_all, end_runs, note_run, noted_runs, only_one
 from nightloop.flows.cli.short_errors import ShortErrors
 from nightloop.flows.cli.up import _is_free, _start, _stop, up
 from nightloop.tasks.simulation.deliver import deliver
@@ -44,10 +44,17 @@ class Client:
 
     def __init__(self, *runs: SimpleNamespace) -> None:
         self.runs = {run.id: run for run in runs}
+        self.workers = [
+            SimpleNamespace(name=cut_off.worker_name(), status="ONLINE")
+        ]  # this home's, before it was killed
 
     def read_flow_runs(self, flow_run_filter: Any, work_pool_filter: Any) -> list[SimpleNamespace]:
         """Those in a state that is asked for."""
         return [run for run in self.runs.values() if run.state.type in flow_run_filter.state.type.any_]
+
+    def read_workers_for_work_pool(self, pool: str) -> list[SimpleNamespace]:
+        """The workers of the pool."""
+        return self.workers
 
     def read_flow_run(self, name: str) -> SimpleNamespace:
         """One of them."""
@@ -87,6 +94,24 @@ def test_runs_without_a_process_resume_and_those_being_cancelled_are_cancelled()
     }
     assert len(lines) == 4 and all("what it finished is kept" in line for line in lines)
     assert resume_lost_runs(client, ["alive"], NOW) == []
+
+
+def test_while_another_worker_is_alive_only_runs_that_this_home_started_are_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
+    monkeypatch.setenv(MARK, str(tmp_path.resolve()))
+    for name in ("ours", "done long ago"):
+        monkeypatch.setenv(RUN, name)
+        note_run()
+    client = Client(known("ours", Running()), known("theirs", Running()), known("whose", Pending(), 0))
+    client.workers.append(SimpleNamespace(name="another-machine", status=WorkerStatus.ONLINE))
+    assert len(resume_lost_runs(client, [], NOW)) == 1
+    assert noted_runs(tmp_path.resolve()) == {"ours"}
+    states = {name: run.state.type for name, run in client.runs.items()}
+    assert states == {"ours": StateType.SCHEDULED, "theirs": StateType.RUNNING, "whose": StateType.PENDING}
+    client.workers[-1].status = WorkerStatus.OFFLINE
+    assert len(resume_lost_runs(client, [], NOW)) == 2
 
 
 def test_the_end_names_the_runs_that_it_cut_off_and_how_they_resume() -> None:

@@ -77,11 +77,11 @@ def test_prefect_takes_every_cron_that_a_plan_may_have(tmp_path: Path, cron: str
 
 
 def test_every_flow_is_deployed_for_the_pipeline(tmp_path: Path) -> None:
-    found = deployments_of("shop", planned(tmp_path, pipeline="shop", periods=CALENDARS["cut days"][0]))
+    found = deployments_of("shop@0", planned(tmp_path, pipeline="shop", periods=CALENDARS["cut days"][0]), "an id")
     for one in found:
         made = getattr(deployments, one["entrypoint"].removeprefix("nightloop.flows.deployments."))
-        assert one["name"] == f"shop-{made.name}" and one["tags"] == ["shop"] and one["parameters"]["plan"] == "shop"
-        assert Path(one["work_pool"]["job_variables"]["working_dir"]).is_absolute()
+        assert one["name"] == f"shop-{made.name}" and one["tags"] == ["shop"] and one["parameters"]["plan"] == "shop@0"
+        assert one["work_pool"]["job_variables"]["env"]["NIGHTLOOP_STORE_ID"] == "an id"
         assert "{{" not in str(one)
     nightly, maintain = (next(o for o in found if o["name"] == f"shop-{name}") for name in ("nightly", "maintain"))
     assert [s["cron"] for s in nightly["schedules"]] == list(CALENDARS["cut days"][1])
