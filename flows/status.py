@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from nightloop.tasks.plan.errors import PlanError, error_message
+from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.backfill_plan import changed_fields
 from nightloop.tasks.record.entries import current_pin, served_on
 from nightloop.tasks.record.open_night import refuse_changed_plan
+from nightloop.tasks.report import publish
 from nightloop.tasks.reports import grid, leaderboard
 from nightloop.tasks.reports.findings import findings, headline
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.load_history import read_history
+from nightloop.tasks.reports.stored_report import read_report, report_key
 from nightloop.tasks.reports.table import as_rich
 from nightloop.tasks.resources import open_lake_to_read, open_store, open_store_to_read, read, read_plan_form
 from nightloop.tasks.schedule import newest_shown, refuse_other_periods
@@ -39,7 +43,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         {"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, loaded_plan, history))
     ]
     pin = current_pin(history.log)
-    page = Settings().home / "reports" / f"{loaded_plan.pipeline}.html"
+    page = _place_of_report(loaded_plan.pipeline)
     return {
         "pipeline": loaded_plan.pipeline,
         "headline": headline(history),
@@ -49,9 +53,26 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
         "pinned": pin.model_dump(mode="json") if pin else None,
-        "report": str(page.resolve()) if page.exists() else None,
-        "text": _text(history, findings_to_do, str(page.resolve()) if page.exists() else ""),
+        "report": page or None,
+        "text": _text(history, findings_to_do, page),
     }
+
+
+def report(plan: str) -> dict[str, Any]:
+    """Write the report to this machine. It is taken from the store, or drawn again if something happened since."""
+    loaded_plan = read_plan_form(plan)
+    path = Path(publish(loaded_plan, newest_shown(loaded_plan, datetime.now(UTC)))).resolve()
+    stored = _place_of_report(loaded_plan.pipeline)
+    text = f"{loaded_plan.pipeline}: file://{path}"
+    return {"pipeline": loaded_plan.pipeline, "path": str(path), "report": stored, "text": text}
+
+
+def _place_of_report(pipeline: str) -> str:
+    """Where the store keeps the report: a path or a URL; empty if there is none."""
+    place = Settings().store_place
+    if read_report(open_store_to_read(), pipeline) is None:
+        return ""
+    return f"{place if '://' in place else Path(place).resolve()}/{report_key(pipeline)}"
 
 
 def _plan_refusal(given: str, plan: Plan, history: History) -> str:
@@ -95,4 +116,10 @@ def _text(history: History, findings_to_do: list[dict[str, str]], page: str) -> 
         headline(history),
         *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in findings_to_do),
     ]
-    return out.getvalue() + "\n".join([*lines, *([f"report: file://{page}"] if page else [])])
+    return out.getvalue() + "\n".join([*lines, *([_report_line(history.pipeline, page)] if page else [])])
+
+
+def _report_line(pipeline: str, page: str) -> str:
+    if "://" in page:  # no browser opens it there
+        return f"report: {page}; to read it on this machine: nightloop report {as_given(pipeline)}"
+    return f"report: file://{page}"

@@ -20,6 +20,7 @@ from nightloop.tasks.reports.leaderboard import leaderboard
 from nightloop.tasks.reports.load_history import history_of, read_history, read_recorded_nights
 from nightloop.tasks.reports.plot_style import png_markdown
 from nightloop.tasks.reports.plots import evidence_curve, metric_curve
+from nightloop.tasks.reports.stored_report import read_report, report_key, save_report
 from nightloop.tasks.reports.table import as_markdown
 from nightloop.tasks.reports.validation import validation_markdown
 from nightloop.tasks.reports.verdict import verdict_markdown
@@ -44,18 +45,29 @@ def report(manifest: Manifest, trained: Mapping[str, TrainedCheckpoint], live: b
 
 @task("publish {plan.pipeline}")
 def publish(plan: Plan, last: int | None = None) -> str:
-    """Draw the grid, up to night `last`, the leaderboard and the HTML report. Returns the report's path.
+    """Draw the grid, up to night `last`, the leaderboard and the HTML report. Returns the path of the report on this machine.
 
-    A report that shows the same nights already stays as it is.
+    The store keeps the report; the file on this machine is a copy. One that shows the same nights already stays as it is.
     """
     objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
     with open_lake(plan) as warehouse:
         record = read_recorded_nights(objects, warehouse, plan, last)
     stamp = f"<!-- {record.stamp} -->\n"
-    if not run().prefect and path.exists() and path.read_text(encoding="utf-8").endswith(stamp):
+    stored = read_report(objects, plan.pipeline) or ""
+    if not run().prefect and stored.endswith(stamp):
+        if not path.exists() or path.read_text(encoding="utf-8") != stored:
+            write_text(path, stored)
         return str(path)
     history = history_of(objects, plan, record)
-    write_text(path, page(history) + stamp)
+    drawn = page(history) + stamp
+    save_report(objects, plan.pipeline, drawn)
+    write_text(path, drawn)
+    where = f"{Settings().store_place}/{report_key(plan.pipeline)}"
+    show_markdown(
+        f"{plan.pipeline}-report",
+        f"Report of {plan.pipeline}",
+        f"The report is `{where}`. On any machine that sees the store, `nightloop report PLAN` writes it to a file.",
+    )
     show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     if run().prefect:  # the plot takes a second
         standing, details = leaderboard(history).parted(FIT)

@@ -173,6 +173,14 @@ def status(
 
 
 @app.command()
+def report(plan: PLAN, as_json: JSON = False) -> None:
+    """Write the report of a pipeline to this machine, from the store, and say where it is."""
+    from nightloop.flows.status import report as run
+
+    say(run(plan), as_json)
+
+
+@app.command()
 def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Read every blob of every night too.")] = False,
     as_json: JSON = False,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,7 +25,7 @@ from nightloop.flows.maintain import maintain
 from nightloop.flows.nightly import nightly
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.promote import promote, rollback
-from nightloop.flows.status import status
+from nightloop.flows.status import report, status
 from nightloop.tasks.objects import blobs, lease
 from tests.flows.tiny_pipeline import Tiny, begin, raw_plan
 from tests.record.act_sequences import check_invariants
@@ -309,6 +311,27 @@ def test_a_report_is_drawn_anew_only_where_it_has_something_new_to_tell(
     assert len(drawn) == 1 and page.read_bytes() == before, "the same nights are told already"
     promote(str(tiny.path), "still", reason="trial", force=True)
     assert len(drawn) == 2 and page.read_bytes() != before
+    told = page.read_bytes()
     page.write_text("somebody changed it")
     nightly(str(tiny.path))
-    assert len(drawn) == 3
+    assert len(drawn) == 2 and page.read_bytes() == told, "the store has it"
+
+
+def test_the_report_is_current_on_every_machine_whichever_ran_the_night(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nightly(str(tiny.path))
+    stored = tiny.home / "home" / "store" / "reports" / "tiny.html"
+    assert (
+        status(str(tiny.path))["report"] == str(stored) and f"report: file://{stored}" in status(str(tiny.path))["text"]
+    )
+    monkeypatch.setenv("NIGHTLOOP_STORE", str(tiny.home / "home" / "store"))
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(shutil.copytree(tiny.home / "home", tmp_path / "another")))
+    (tmp_path / "another" / "reports" / "tiny.html").write_text("of last week")
+    found = report(str(tiny.path))
+    assert Path(found["path"]).is_relative_to(tmp_path) and Path(found["path"]).read_bytes() == stored.read_bytes()
+    promote(str(tiny.path), "still", reason="trial", force=True)
+    stored.write_text("cut o")
+    assert Path(report(str(tiny.path))["path"]).read_bytes() == stored.read_bytes() and stored.stat().st_size > 1_000
+    stored.unlink()
+    assert status(str(tiny.path))["report"] is None
