@@ -16,10 +16,11 @@ import torch
 
 from nightloop.tasks.plan import load
 from tests import prefect_server
+from tests.postgres_server import postgres
 from tests.prefect_server import nightloop_up
 from tests.s3_servers import moto, moto_store_url, rclone, rclone_store_url
 
-__all__ = ["moto", "moto_store_url", "nightloop_up", "rclone", "rclone_store_url"]
+__all__ = ["moto", "moto_store_url", "nightloop_up", "postgres", "rclone", "rclone_store_url"]
 PORT = pytest.StashKey()
 
 
@@ -74,7 +75,7 @@ FIRST = (
 
 
 TIERS = ("unit", "flow", "soak")
-SERVERS = {"moto", "moto_store_url", "rclone", "rclone_store_url", "nightloop_up"}  # fixtures
+SERVERS = {"moto", "moto_store_url", "rclone", "rclone_store_url", "nightloop_up", "postgres"}  # fixtures
 STARTERS = ("subprocess", "multiprocessing")  # a test file that imports one of them starts processes
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -45,40 +42,6 @@ for index in range(2):
         land(warehouse, day(1), rows(*SIMPLE), NAMES)  # the same for everybody
         land(warehouse, day(10 + int(who)), rows(*SIMPLE), NAMES)  # nobody else's
 """
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A connection string of a PostgreSQL server of our own."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    found = shutil.which("initdb")
-    if not binaries and not found:
-        pytest.skip("PostgreSQL is not installed (apt install postgresql)")
-    if os.geteuid() == 0 and not shutil.which("runuser"):
-        pytest.skip("PostgreSQL does not run as root, and there is no runuser to be somebody else with")
-    programs = binaries[-1] if binaries else Path(str(found)).parent
-    as_other = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder, port = (
-        Path(tempfile.mkdtemp(prefix="nightloop-postgres-")),
-        free_port(),
-    )  # pytest's own folders are its user's alone
-    if as_other:
-        shutil.chown(folder, "postgres")
-    data = str(folder / "data")
-    subprocess.run(
-        [*as_other, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres"],
-        check=True,
-        capture_output=True,
-        cwd="/",
-    )
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [*as_other, programs / "pg_ctl", "-D", data, "-w"]
-    subprocess.run(
-        [*control, "-o", options, "-l", str(folder / "log"), "start"], check=True, stdout=subprocess.DEVNULL, cwd="/"
-    )
-    yield f"postgres:dbname=postgres user=postgres host=127.0.0.1 port={port}"
-    subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd="/")
-    shutil.rmtree(folder)
 
 
 def through(warehouse: Warehouse) -> None:
