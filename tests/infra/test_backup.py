@@ -1,0 +1,155 @@
+"""Backup and restore: nothing is lost, also if nights run meanwhile, and the restored chain goes on with the same bytes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import boto3
+import pytest
+
+from nightloop.flows.cli.doctor import doctor
+from nightloop.infra import backup
+from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.objects.store_id import read_store_id
+from nightloop.tasks.plan.errors import ConflictError, DataError
+from nightloop.tasks.promote import promote_by_hand
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.serving.fresh_process import fork_server_of_process
+from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
+from tests.postgres_server import running_postgres
+from tests.record.act_sequences import check_invariants
+from tests.s3_servers import Server
+
+
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    return begin(tmp_path_factory, monkeypatch, 1, 2)
+
+
+def healthy() -> bool:
+    """Whether doctor --deep finds nothing."""
+    found = doctor(deep=True)
+    assert found["healthy"], found["text"]
+    check_invariants(open_store(), {}, "tiny")
+    return True
+
+
+def test_nothing_is_lost_and_the_chain_goes_on(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    promote_by_hand(tiny.plan, "tuned", "", "", ("a trial", True), WHEN, None)
+    known = tiny.record(), tiny.log(), read_store_id(open_store())
+    assert "files are in" in backup.make(tmp_path / "backup")
+    run(tiny, 3, 4)
+    after = tiny.record()
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    assert "were restored" in backup.restore(tmp_path / "backup")
+    assert (tiny.record(), tiny.log(), read_store_id(open_store())) == known and healthy()
+    run(tiny, 3, 4)
+    assert tiny.record() == after
+
+
+def test_a_backup_that_is_made_while_nights_run_is_whole(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night, and then a promotion of it, between the copies of two kinds of objects."""
+    kinds: list[int] = []
+    copy = backup._copy
+
+    def slow_copy(objects: Directory, key: str, *given: object) -> None:
+        kind = backup._order(key)[0]
+        if kind not in kinds and given[1] == "store":
+            kinds.append(kind)
+            run(tiny, 2 + len(kinds))
+            promote_by_hand(tiny.plan, "tuned", "", "", (f"trial {len(kinds)}", True), WHEN, None)
+        copy(objects, key, *given)  # type: ignore[arg-type]
+
+    promote_by_hand(tiny.plan, "still", "", "", ("a trial", True), WHEN, None)
+    monkeypatch.setattr(backup, "_copy", slow_copy)
+    backup.make(tmp_path / "backup")
+    assert len(kinds) == 5
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    backup.restore(tmp_path / "backup")
+    assert healthy()
+    run(tiny, 3, 4, 5)
+    assert healthy()
+
+
+def test_a_second_backup_copies_what_is_new(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup.make(tmp_path / "backup")
+    read: list[str] = []
+    real = Directory.read
+    monkeypatch.setattr(Directory, "read", lambda self, key: read.append(key) or real(self, key))
+    run(tiny, 3)
+    known = tiny.record()
+    read.clear()
+    backup.make(tmp_path / "backup")
+    assert 0 < len([key for key in read if key.startswith("blobs/")]) < len([k for k in known if k.startswith("blobs/")]) / 2
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    backup.restore(tmp_path / "backup")
+    assert tiny.record() == known and healthy()
+
+
+def test_what_is_refused_changes_nothing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "backup"
+    backup.make(there)
+    before = tiny.record()
+    with pytest.raises(ConflictError, match="home/store is not empty .*nothing was restored"):
+        backup.restore(there)
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    (blob, *_) = (there / "store" / "blobs").iterdir()
+    kept = blob.read_bytes()
+    blob.write_bytes(kept[:-1])
+    with pytest.raises(DataError, match=rf"1 files of .* missing or were changed: store/blobs/{blob.name}"):
+        backup.restore(there)
+    blob.write_bytes(kept)
+    (there / backup.LIST).rename(there / "kept")
+    with pytest.raises(DataError, match="no complete backup"):
+        backup.restore(there)
+    with pytest.raises(ConflictError, match="is not empty and holds no complete backup"):
+        backup.make(there)
+    with pytest.raises(ConflictError, match="there is no store at"):
+        backup.make(tmp_path / "another")
+    assert not (tmp_path / "restored").exists()
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tiny.home / "home"))
+    assert tiny.record() == before
+
+
+def test_postgresql_and_s3(
+    tiny: Tiny, moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with a catalog in PostgreSQL, restored into another database and another bucket."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    on_disk = tiny.record()
+    with running_postgres("keeper", "it's: secret") as postgres:
+        monkeypatch.setenv("PATH", f"{postgres.programs}:{os.environ['PATH']}")
+
+        def use(database: str) -> None:
+            postgres.run("psql", "-d", "postgres", "-c", f"CREATE DATABASE {database}")
+            bucket = moto.bucket()
+            for name, value in {
+                "NIGHTLOOP_HOME": str(tmp_path / database),
+                "NIGHTLOOP_STORE": f"{bucket}/store",
+                "NIGHTLOOP_DATA": f"{bucket}/lake",
+                "NIGHTLOOP_CATALOG": f"postgres:dbname={database} user=keeper host=127.0.0.1 port={postgres.port}",
+                "PGPASSWORD": postgres.password,
+                "NIGHTLOOP_S3_ENDPOINT": moto.endpoint,
+                "NIGHTLOOP_S3_PATH_STYLE": "true",
+                "AWS_ACCESS_KEY_ID": moto.access,
+                "AWS_SECRET_ACCESS_KEY": moto.secret,
+            }.items():
+                monkeypatch.setenv(name, value)
+            fork_server_of_process().close()  # it has the environment of its start
+
+        use("first")
+        run(tiny, 1, 2)
+        assert tiny.record() == on_disk
+        backup.make(tmp_path / "backup")
+        run(tiny, 3)
+        after = tiny.record()
+        use("second")
+        backup.restore(tmp_path / "backup")
+        assert tiny.record() == on_disk and healthy()
+        run(tiny, 3)
+        assert tiny.record() == after
+        fork_server_of_process().close()
