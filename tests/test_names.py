@@ -32,7 +32,8 @@ BARE = words_of(
 )
 # A verb of the loop has one name in the console script, its flow and its task.
 VERBS = words_of(
-    "backfill bakeoff check collect compact compare demo deploy maintain night pretrain promote report rollback status sweep train tune validate"
+    "backfill bakeoff check collect compact compare demo deploy maintain "
+    "night pretrain promote report rollback status sweep train tune validate"
 )
 # One in each place, called by the name of its module.
 EVERYWHERE = frozenset(["main", "build", "page", "leaderboard"])
