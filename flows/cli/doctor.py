@@ -13,6 +13,7 @@ from nightloop.flows.cli.disk_space import require_space
 from nightloop.flows.cli.prefect_health import check_prefect_server
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
+from nightloop.tasks.objects.race_probe import probe_races
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import GROUPS, classes
 from nightloop.tasks.plan.settings import PACKAGE, Settings
@@ -67,6 +68,7 @@ def _check_plug_ins() -> str:
 def _check_store() -> str:
     objects = open_store()
     store_clock(objects)
+    probe_races(objects, Settings().store_place)
     record = pipelines.load_record(objects)
     pipelines_in_words = (
         f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
