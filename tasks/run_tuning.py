@@ -16,6 +16,7 @@ from nightloop.tasks.bakeoff.result import RunResult, scored_period_of
 from nightloop.tasks.evaluation.paired_difference import Difference, difference
 from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.stored_plans import store_plan
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import ConflictError, PlanError
@@ -139,7 +140,11 @@ def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[st
         if name != pipeline
         else "It applies from the root night"
     )
-    return [f"The tuned plan is {path}. {why}: nightloop backfill {shlex.quote(str(path))}"]
+    stored = store_plan(open_store(), name, path.read_bytes())
+    return [
+        f"The tuned plan is {path}. {why}: nightloop backfill {shlex.quote(str(path))}",
+        f"On other machines that see the store, its name is {stored}",
+    ]
 
 
 def has_nights(plan: Plan) -> bool:

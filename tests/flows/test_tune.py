@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +21,7 @@ from nightloop.tasks.bakeoff.worker import Job
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.generated_file import is_generated
 from nightloop.tasks.plugins.assembly import read_plan
+from nightloop.tasks.resources import read
 from tests.bakeoff.make_specs import WHEN, Oven
 from tests.flows.run_cli import refused
 from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan, run
@@ -65,6 +67,10 @@ def test_it_writes_a_better_plan_beside_the_old_one(tiny: Tiny, kitchen: Oven) -
     path = tiny.path.with_suffix(".tuned.yaml")
     new, old = read_plan(path), tiny.plan
     assert found["plan"] == str(path) and f"nightloop backfill {path}" in found["text"]
+    (name,) = re.findall(
+        r"On other machines that see the store, its name is ([\w@-]+)", found["text"].replace("\\", "")
+    )
+    assert read(name) == new
     assert new.pipeline == "tiny-tuned", "its nights are there already, and stay"
     assert new.strategies.keys() == old.strategies.keys() and new.strategies != old.strategies
     assert "# Tuning improves" in path.read_text()
