@@ -66,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # Files that take longest, most of it in waiting: they begin first, and the others run beside them.
 FIRST = (
     "flows/test_ui.py",
+    "infra/test_native_parts.py",
     "flows/test_night.py",
     "bakeoff/test_bakeoff.py",
     "flows/test_demo.py",
