@@ -22,9 +22,12 @@ from importlib.metadata import version
 from threading import Lock, Thread
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from nightloop.tasks.objects.objects import open_for_reading
+from nightloop.tasks.objects.store_id import read_store_id
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.plugins import require_package
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import credentials
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -203,7 +206,10 @@ class Work(NamedTuple):
 
 def _identity() -> Identity:
     settings = Settings()
-    return Identity(version("nightloop"), version("torch"), settings.store_place, settings.lake_place)
+    store_id = read_store_id(open_for_reading(settings, credentials(settings)))  # one path may be two disks
+    return Identity(
+        version("nightloop"), version("torch"), f"{settings.store_place} (id {store_id or 'none'})", settings.lake_place
+    )
 
 
 def _compute(work: Work) -> Any:

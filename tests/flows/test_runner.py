@@ -94,7 +94,7 @@ def test_a_worker_of_another_store_is_refused(tmp_path: Path, monkeypatch: pytes
         compute(os.getpid)  # the process has begun, with the settings of now
         monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "other"))
         with pytest.raises(
-            ConflictError, match=r"a worker has the store '.*' instead of '.*other'.*Nothing was written"
+            ConflictError, match=r"a worker has the store '.*' instead of '.*other \(id none\)'.*Nothing was written"
         ):
             compute(os.getpid)
 
