@@ -13,10 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from nightloop.flows.cli.cut_off import POOL, worker_name
 from nightloop.flows.cli.disk_space import require_space
 from nightloop.flows.cli.login import (
     CLIENT_LOGIN,
@@ -29,19 +26,20 @@ from nightloop.flows.cli.login import (
     login_path,
 )
 from nightloop.flows.cli.options import check_form
-from nightloop.flows.cli.processes import MARK, child_processes, end_all, end_runs, only_one
-from nightloop.flows.worker_directory import DIRECTORY
+from nightloop.flows.cli.processes import end_all, only_one
+from nightloop.flows.cli.supervise import (
+    RestartedProcess,
+    end_processes,
+    ignore_interrupts,
+    keep_running,
+    start_worker,
+    worker_environment,
+)
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import safe_text
-from nightloop.tasks.plan.settings import Settings
 
-SIGNS_OF_LIFE = 30  # seconds between two heartbeats of a run: the least that Prefect allows
-LIVED = 600.0  # seconds; the restart pause of a process that ran longer is reset
-LONGEST_PAUSE = 60.0  # seconds
 CLOSING = 10.0  # seconds that the port of a server that was killed may still be taken
 LEAST_DISK = 10**8  # bytes; on a full disk Prefect's server ends with a traceback
-WORKER = "worker"  # the name of the process whose end may leave runs behind
-PATIENCE = 20.0  # seconds that runs have to end and record it when `up` is stopped
 
 
 def up(port: int, plans: Sequence[str]) -> None:
@@ -92,54 +90,6 @@ def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
         end_processes(servers, processes, environment)
 
 
-def start_worker(environment: Mapping[str, str], *options: str) -> RestartedProcess:
-    """Prefect's worker of this home."""
-    words = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", worker_name(), *options]
-    return RestartedProcess(WORKER, words, environment)
-
-
-def keep_running(
-    servers: Sequence[RestartedProcess], processes: list[RestartedProcess], environment: Mapping[str, str]
-) -> None:
-    """Restart what ends by itself, for ever. If the worker ended, its runs go on, and lost ones are resumed."""
-    while True:
-        for process in (*servers, *processes):
-            if process.restart_if_ended(time.monotonic()) and process.name == WORKER:
-                words = ["nightloop.flows.cli.cut_off", "worker", *_orphan_arguments()]
-                processes.append(RestartedProcess("", words, environment))
-        time.sleep(0.5)
-
-
-def ignore_interrupts() -> None:
-    """From now on, signals end nothing: a second Ctrl-C would leave child processes running."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _orphan_arguments() -> list[str]:
-    """The time now, and the ids of the runs that continue although the worker that started them ended."""
-    return [
-        datetime.now(UTC).isoformat(),
-        *sorted({run for run in child_processes(login_directory().parent).values() if run}),
-    ]
-
-
-def end_processes(
-    servers: Sequence[RestartedProcess], processes: Sequence[RestartedProcess], environment: Mapping[str, str]
-) -> None:
-    """End all processes: the runs first, while the server can record their last state, and the server last."""
-    ended = end_runs(login_directory().parent, PATIENCE)
-    for restarted in reversed(processes):
-        _stop(restarted.process, {signal.SIGTERM: 5.0})
-    ended |= end_runs(login_directory().parent, 0)  # runs that started meanwhile
-    if ended:
-        command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
-        with suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, env=dict(environment), timeout=PATIENCE)
-    for restarted in servers:  # the server waits for open connections without a limit, until the second signal
-        _stop(restarted.process, {signal.SIGTERM: 1.0, signal.SIGINT: 5.0})
-
-
 def _drop_malformed(plans: Sequence[str]) -> list[str]:
     """The plans that exist and are well-formed. The mistakes of the others are reported, and their pipelines are left out.
 
@@ -157,45 +107,6 @@ def _drop_malformed(plans: Sequence[str]) -> list[str]:
     for one in wrong:
         sys.stderr.write(f"nightloop: this plan is left out, the others are used: {safe_text(str(one))}\n")
     return good
-
-
-@dataclass
-class RestartedProcess:
-    """A process that is restarted when it ends by itself. One without a name is not restarted."""
-
-    name: str
-    words: list[str]
-    environment: Mapping[str, str]
-    process: subprocess.Popen[bytes] = field(init=False)
-    pause: float = 1.0  # seconds until it is restarted; doubled each time that it ended soon
-    due: float | None = None  # when it is restarted, by the monotonic clock
-    began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start it."""
-        self.process, self.began = _start(self.words, self.environment), time.monotonic()
-
-    def restart_if_ended(self, now: float) -> bool:
-        """Restart it some time after it ended. The others, and active runs, continue meanwhile.
-
-        Returns whether this call noticed that it ended.
-        """
-        if not self.name or self.process.poll() is None:
-            return False
-        if self.due is None:
-            self.pause = 1.0 if now - self.began > LIVED else min(2 * self.pause, LONGEST_PAUSE)
-            self.due = now + self.pause
-            how = (
-                f"signal {-self.process.returncode}"
-                if self.process.returncode < 0
-                else f"code {self.process.returncode}"
-            )
-            sys.stderr.write(f"nightloop: the {self.name} ended ({how}); it is started again in {self.pause:.0f} s\n")
-            return True
-        if now >= self.due:
-            self.due = None
-            self.process, self.began = _start(self.words, self.environment), now
-        return False
 
 
 def greeting(url: str) -> str:
@@ -221,30 +132,6 @@ def server_environment(url: str) -> dict[str, str]:
     }
 
 
-def worker_environment() -> dict[str, str]:
-    """The environment of a worker and its runs: places are those of this machine, whatever the deployment says."""
-    settings = Settings()
-    variables = {
-        "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
-        "PREFECT_LOGGING_LEVEL": "INFO",  # for the pages of runs; the verbs in a terminal log less
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "nightloop.flows.cli.short_errors.ShortErrors",
-        "PREFECT_CLI_PROMPT": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),
-        "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run starts within 2 s, not 10
-        "NIGHTLOOP_PREFECT": "1",
-        MARK: str(login_directory().parent),
-        "NIGHTLOOP_HOME": str(settings.home.resolve()),
-        "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
-        DIRECTORY: os.getcwd(),  # paths in plans are relative to it
-        "PYTHONSAFEPATH": "1",  # so that a directory `flows` in the current directory is not imported
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "DO_NOT_TRACK": "1",
-    }
-    return {**os.environ, **variables}
-
-
 def deploy_plans(environment: Mapping[str, str], plans: Sequence[str]) -> None:
     """Register the deployments of these plans. Repeating it changes nothing."""
     command = [sys.executable, "-P", "-m", "nightloop.flows.cli.deploy", *plans]
@@ -252,25 +139,6 @@ def deploy_plans(environment: Mapping[str, str], plans: Sequence[str]) -> None:
     if done.returncode:
         raise ConflictError(f"nothing could be deployed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     sys.stderr.write(done.stderr)
-
-
-def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", *words]
-    return subprocess.Popen(command, env=dict(environment), start_new_session=True)
-
-
-def _stop(process: subprocess.Popen[bytes], signals: Mapping[signal.Signals, float]) -> None:
-    """End a process: send it each signal, and wait so many seconds; then kill it.
-
-    SIGTERM comes first, because a process that still starts shows a traceback of SIGINT.
-    """
-    for number, patience in signals.items():
-        if process.poll() is None:
-            os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(patience)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:

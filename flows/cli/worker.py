@@ -16,7 +16,7 @@ from nightloop.flows.cli.cut_off import POOL, resume_all_lost_runs, worker_name
 from nightloop.flows.cli.login import log_in, login_directory
 from nightloop.flows.cli.prefect_health import check_versions
 from nightloop.flows.cli.processes import end_all, only_one
-from nightloop.flows.cli.up import (
+from nightloop.flows.cli.supervise import (
     RestartedProcess,
     end_processes,
     ignore_interrupts,

@@ -25,7 +25,8 @@ from nightloop.flows.cli import cut_off, processes
 from nightloop.flows.cli.cut_off import mark_ended_runs, resume_lost_runs, watch_orphaned_runs
 from nightloop.flows.cli.processes import MARK, RUN, child_processes, end_all, end_runs, note_run, noted_runs, only_one
 from nightloop.flows.cli.short_errors import ShortErrors
-from nightloop.flows.cli.up import _is_free, _start, _stop, up
+from nightloop.flows.cli.supervise import _start, _stop
+from nightloop.flows.cli.up import _is_free, up
 from nightloop.tasks.simulation.deliver import deliver
 from tests.flows.tiny_pipeline import WORLD, raw_plan
 from tests.prefect_server import Server
