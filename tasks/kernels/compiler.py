@@ -6,6 +6,7 @@ himself that nobody else may write to, and never from a store.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import stat
@@ -18,9 +19,10 @@ from nightloop.tasks.plan.settings import user_cache
 
 
 def cache_directory(cache: Path, version: str) -> Path | None:
-    """The directory in `cache` for code compiled by this version of the compiler; None: it is not safe or not writable.
+    """The directory in `cache` for these kernels, compiled by this version; None: it is not safe or not writable.
 
-    Without it code is compiled once a process.
+    Without it code is compiled once a process. Kernels of another release have another directory, because an index names
+    the classes of the code that wrote it.
 
     Examples
     --------
@@ -36,11 +38,17 @@ def cache_directory(cache: Path, version: str) -> Path | None:
     None
     """
     try:
-        directory = cache / "nightloop" / f"numba-{version}-{platform.machine()}"
+        directory = cache / "nightloop" / f"numba-{version}-{platform.machine()}-{_source_hash()}"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return directory if _is_private(directory.parent) and _is_private(directory) else None
     except OSError:
         return None
+
+
+def _source_hash() -> str:
+    """A hash of the kernels' source."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
 
 
 def _is_private(directory: Path) -> bool:

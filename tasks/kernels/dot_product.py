@@ -62,6 +62,8 @@ def _sigmoid(x: Any) -> Any:
 @inlined
 def _exp(x: Any) -> Any:
     """`portable_math.exp` of one number."""
+    if x != x:
+        return x
     x = min(max(x, -LIMIT), LIMIT)
     power = np.floor(x * LOG2_E + HALF)
     rest = x - power * LN2_HIGH

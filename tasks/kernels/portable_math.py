@@ -27,7 +27,7 @@ def powers_of_two() -> Tensor:
 
 
 def exp(x: Tensor) -> Tensor:
-    """exp(x) of float32 numbers, within 2 units in the last place; x is first clamped to [-87, 87].
+    """exp(x) of float32 numbers, within 2 units in the last place; x is first clamped to [-87, 87]. NaN stays NaN.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def exp(x: Tensor) -> Tensor:
     for coefficient in COEFFICIENTS[1:]:
         value = value * rest + coefficient
     value = value * rest * rest + rest + 1.0
-    return value * powers_of_two()[power.long() + POWER_ZERO]
+    return value * powers_of_two()[power.nan_to_num_().long() + POWER_ZERO]  # of NaN: NaN
 
 
 def sigmoid(x: Tensor) -> Tensor:

@@ -187,10 +187,7 @@ class Gate(Frozen):
         "ranking.catalogue: true also catalogue_recall@K and catalogue_ndcg@K.",
     )
     alpha: float = Field(
-        0.05,
-        ge=0.0001,
-        lt=0.5,
-        description="Chance of any false promotion in a year (365 nights) of looking every night.",
+        0.05, ge=0.0001, lt=0.5, description="Chance of any false promotion in 365 nights of looking every night."
     )
     evidence_nights: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
     min_gain: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
@@ -262,7 +259,7 @@ class Plan(Frozen):
                     )
         if self.serving.exclude_taken and self.columns.label:
             raise PlanError(
-                "serving.exclude_taken: given true for a plan with a label; what clicks are recommended from is in `exclude`"
+                "serving.exclude_taken: given true; it is for plans without a label. Requests have `exclude`"
             )
         if self.gate.metric.startswith(CATALOGUE) and self.ranking.catalogue is not True:
             raise PlanError(f"gate.metric: given {self.gate.metric!r:.80}; it needs ranking: {{catalogue: true}}")
@@ -270,9 +267,7 @@ class Plan(Frozen):
             allowed = ", ".join(self.columns.categorical) or "none in this plan"
             raise PlanError(f"gate.slices names {', '.join(unknown)}; it may name columns.categorical: {allowed}")
         if self.correctors and not self.columns.label:
-            raise PlanError(
-                "correctors: they correct probabilities of a click, and columns.label is not set: set it, or leave them out"
-            )
+            raise PlanError("correctors: they correct click probabilities; set columns.label, or leave them out")
         return self
 
     @property

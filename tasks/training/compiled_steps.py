@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Thread
 from typing import NamedTuple, get_args
 
@@ -18,18 +20,36 @@ from nightloop.tasks.modules.ranking_loss import RankingLoss
 from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
 from nightloop.tasks.modules.train_config import RankingLossName
 
+log = logging.getLogger(__name__)
 WORTHWHILE = 1_000_000  # pairs from which the kernel saves more than the second that numba takes to load
 SPLIT = 256  # pairs in a batch from which several threads are faster than one
 MOST_THREADS = 8
 
 
 def can_compile(pairs: int) -> bool:
-    """Whether numba is installed and so many pairs are worth it. The bytes are the same without it."""
-    if pairs < WORTHWHILE:
-        return False
+    """Whether so many pairs are worth the kernel, and it can be compiled here. The bytes are the same without it."""
+    return pairs >= WORTHWHILE and _compiles()
+
+
+@lru_cache(maxsize=1)
+def _compiles() -> bool:
+    """Whether a step and an index of pairs can be compiled, or read from the cache, by doing them once.
+
+    It is done on one thread: a thread that could not load its code would leave the others waiting.
+    """
     try:
-        import nightloop.tasks.kernels.dot_product  # noqa: F401
+        from nightloop.tasks.modules.negative_sampling import index_positives
+
+        none, one = torch.zeros(0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        pairs = Pairs(none, torch.zeros(0, 2, dtype=torch.int64), None, 0)
+        compiled_steps(
+            torch.zeros(1, 1), RowAdagrad(1.0, torch.zeros(1)), pairs, RankingLoss(), StepSettings(1, 1, 0.0, 1)
+        )
+        index_positives(one, one, 1, compiled=True).find(one, one)
     except ImportError:  # no numba for this Python or processor
+        return False
+    except Exception as error:
+        log.warning("compiled training is not possible (%s: %s); the steps run in torch", type(error).__name__, error)
         return False
     return True
 
@@ -54,7 +74,7 @@ def compiled_steps(
     items = items.clone()
     if real is not None:
         items[:, 1:].masked_fill_(~real, -1)
-    batch = min(settings.batch_size, n)
+    batch = max(min(settings.batch_size, n), 1)
     members, most = _members(settings.threads, batch), min(batch * (entries + 1), len(table))
     shift = np.zeros(0, dtype=np.float32) if loss.shift is None else loss.shift.numpy()
     given = kernel.KernelSettings(
@@ -82,7 +102,7 @@ def compiled_steps(
         run(0)
         for thread in others:
             thread.join()
-    last = (n - 1) % batch + 1
+    last = (n - 1) % batch + 1 if n else 0
     return loss.mean(torch.from_numpy(scores[:last]), None if real is None else real[-last:])
 
 

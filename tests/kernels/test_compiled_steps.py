@@ -20,7 +20,7 @@ from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.ranking_loss import RankingLoss, ranking_loss
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.training import compiled_steps
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial_weights
@@ -99,6 +99,28 @@ def test_without_numba_the_step_runs_in_torch():
     assert run.stdout.strip() == "False"
 
 
+def test_code_that_cannot_be_loaded_leaves_the_step_to_torch(monkeypatch, caplog):
+    """A damaged cache must not leave a thread waiting for one that has failed."""
+    from nightloop.tasks.kernels import dot_product
+
+    monkeypatch.setattr(dot_product, "train_batches", lambda *given: [][0])
+    compiled_steps._compiles.cache_clear()
+    try:
+        assert not compiled_steps.can_compile(1 << 40)
+        assert "compiled training is not possible (IndexError" in caplog.text
+    finally:
+        compiled_steps._compiles.cache_clear()
+
+
+def test_training_that_diverges_is_told_by_both(compiled):
+    """NaN reaches the check after the epoch, and no memory outside of a table."""
+    training = replace(TRAINING, lr=1e30, epochs=3)
+    for worthwhile in (1 << 60, 0):
+        compiled_steps.WORTHWHILE = worthwhile
+        with pytest.raises(DataError, match="training diverged in epoch"):
+            fit(MF(width=6), initial_weights(MF(width=6), LOGS), LOGS, training)
+
+
 def test_a_penalty_and_adam_are_left_to_torch(compiled, monkeypatch):
     monkeypatch.setattr("nightloop.tasks.training.fit.compiled_steps", lambda *given: pytest.fail("compiled"))
     model, weights = MF(width=6), initial_weights(MF(width=6), LOGS)
@@ -136,6 +158,7 @@ def test_portable_functions_are_as_exact_as_float32(name):
     error = ((getattr(portable_math, name)(x).double() - exact) / exact).abs().max()
     assert error < 3e-7
     assert torch.isfinite(portable_math.exp(torch.tensor([-torch.inf, torch.inf]))).all()
+    assert torch.isnan(portable_math.exp(torch.tensor([torch.nan]))).all()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
