@@ -258,9 +258,7 @@ class Plan(Frozen):
                         f"{field}: {redacted_head(name, 80)!r} is not a name; use letters, digits and - _ . + (at most 63)"
                     )
         if self.serving.exclude_taken and self.columns.label:
-            raise PlanError(
-                "serving.exclude_taken: given true; it is for plans without a label. Requests have `exclude`"
-            )
+            raise PlanError("serving.exclude_taken: given true for a plan with a label; requests have `exclude`")
         if self.gate.metric.startswith(CATALOGUE) and self.ranking.catalogue is not True:
             raise PlanError(f"gate.metric: given {self.gate.metric!r:.80}; it needs ranking: {{catalogue: true}}")
         if unknown := [name for name in self.gate.slices if name not in self.columns.categorical]:
