@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from types import FrameType
@@ -21,7 +20,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, as Python does, but not in the middle of an import: some packages in C++ end the process then."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            again = threading.Timer(PAUSE, os.kill, (os.getpid(), number))
+            # To the main thread: a signal that another thread receives does not end the main thread's sleep.
+            again = threading.Timer(PAUSE, signal.pthread_kill, (threading.main_thread().ident, number))
             again.daemon = True
             again.start()
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from nightloop.tasks.objects.errors import StoreFailure, error_of_answer, failure_of_connection, failure_of_response
 from nightloop.tasks.objects.retry import answer_within, attempt_seconds
-from nightloop.tasks.plan.errors import StoreError
+from nightloop.tasks.plan.errors import PlanError, StoreError
 from nightloop.tasks.plan.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
     """A client for the S3 of the settings. `credentials`: pairs of names and values; empty: the usual chain."""
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
     # One attempt: `write_once` must see each. Many S3-like servers lack checksums in trailers; we verify SHA-256.
     config = Config(
@@ -50,7 +51,10 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
     key, secret, token = (dict(credentials).get(name) for name in names)
     where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
-    return boto3.client("s3", *where, key, secret, token, config)
+    try:
+        return boto3.client("s3", *where, key, secret, token, config)
+    except BotoCoreError as error:  # a profile that is not there, half of the credentials
+        raise PlanError(f"S3 cannot be used with the AWS settings of this process: {error}") from None
 
 
 def open_object(settings: Settings, credentials: Mapping[str, str], url: str) -> BinaryIO:

@@ -39,6 +39,7 @@ BENCHMARKS = {
     **{f"blend-{log}": f"blend:{log}" for log in ("movietweetings", "movietweetings-40", "repeat", "news", "places")},
     "gate-year": "gate_year",
     "tune-gain": "tune_gain",
+    "parallel-strategies": "parallel_strategies",
     "scaling": "scaling",
     "criteo-shape": "criteo_shape",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},

@@ -22,6 +22,7 @@ from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.mf_train import EPOCHS, MODEL, ROUNDS, SCHEDULE, rate, recall, zipf_logs
 from tests.benchmarks.real_logs import DATA, TEST, read
 
+TARGET = 1.1  # of implicit's interactions a second
 ITERATIONS = 60  # tried: rates 0.001, 0.003, 0.01, 0.03; penalties 0.001, 0.01; 20 and 60 iterations
 
 
@@ -75,16 +76,17 @@ def equal_time() -> dict[str, float]:
 
 
 def run() -> dict[str, object]:
-    """Our interactions a second over implicit's: the ratio is the figure, there is no target but to report it."""
+    """Our interactions a second over implicit's, drawing and shuffling included, and whether ours rank at least as well."""
     found = speeds()
     medians = {name: statistics.median(rates) for name, rates in found.items()}
     quality = equal_time() if (DATA / "movietweetings.parquet").exists() else {}
+    ratio = medians["ours"] / medians["implicit"]
     return {
         "name": "mf-vs-implicit",
-        "value": medians["ours"] / medians["implicit"],
+        "value": ratio,
         "unit": "x implicit's interactions a second",
-        "target": "reported, with Recall@20 of both after equal wall time",
-        "met": bool(quality),
+        "target": "at least 1.1, at a Recall@20 that is not lower after equal wall time",
+        "met": ratio >= TARGET and bool(quality) and quality["ours"] >= quality["implicit"],
         "detail": {"interactions a second": medians, "recall@20": quality, "rounds": found},
     }
 

@@ -128,7 +128,8 @@ class Parts:
         own = self.place / "run-secrets" / service
         own.mkdir(parents=True, exist_ok=True)
         for name in SERVICES[service].get("secrets", []):
-            (own / name).write_text((self.place / "secrets" / name).read_text())
+            if not (own / name).exists():  # a second worker must not empty it while the first reads it
+                (own / name).write_text((self.place / "secrets" / name).read_text())
         return own
 
 
