@@ -53,3 +53,10 @@ def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
             f"{file}: the time {columns.time[:60]!r} stands in the path alone, so that all rows would have the same. Name a column "
             "of the file; the path can say the period, as {period}"
         )
+
+
+def id_columns(columns: Columns) -> list[str]:
+    """The plan's columns whose values are ids, once each: their text tells things apart, whatever its type is."""
+    measured = (columns.time, columns.label, columns.logged_probability, *columns.numeric)
+    others = (name for name in (*columns.categorical, *columns.key) if name not in measured)
+    return list(dict.fromkeys((columns.user, columns.item, *others)))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import rejected_rows
-from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column, similar_name
+from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, id_columns, no_column, similar_name
 from nightloop.tasks.formats.file_head import check_head
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns
 from nightloop.tasks.lake.batches import WIDEST
@@ -65,7 +65,7 @@ def read_json_lines(
     parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
         "names": [name for name in wanted if name not in beside],
-        "ids": [pointers[name] for name in (columns.user, columns.item) if name in pointers],
+        "ids": [pointers[name] for name in id_columns(columns) if name in pointers],
         "shortened": [_key_with(columns.time, SHORT_TIME), *(_key_with(name, SHORT_ID) for name in (columns.user, columns.item))],
         "most": WIDEST,
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],

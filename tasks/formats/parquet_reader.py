@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
+from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, id_columns, no_column
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
 from nightloop.tasks.formats.select_files import name_files, no_row_in_period
 from nightloop.tasks.lake.batches import WIDEST
@@ -23,6 +24,7 @@ BATCH, BUFFER = 65_536, 1 << 20  # rows and bytes that are looked at together wh
 JOINT = b"PAR1PAR1"  # the end of a file and the start of the next one
 NUMBER = rb"\x15[\x80-\xff]{0,4}[\x00-\x7f]"  # the next field of a header, an integer
 PAGE_WITH_CHECKSUM = re.compile(NUMBER * 4, re.DOTALL)
+HALF = str(pa.float16())
 DIGITS = 38  # of a decimal: DuckDB reads those with more as floats, and as other numbers
 
 
@@ -36,7 +38,7 @@ def read_parquet(
         names = [column.name for column in found]
         check_columns(file, names, wanted, may_lack)
         check_time(file, names, columns)
-        _refuse_unreadable(file, found, wanted)
+        _refuse_unreadable(file, found, wanted, columns.time)
         if "://" not in file and not warehouse.head:
             _check_pages(file, [name for name in wanted if name in names])
 
@@ -46,24 +48,31 @@ def read_parquet(
         constant = {name: value for name, value in in_path(file).items() if name in wanted}
         return constant, [found.get(name, "") for name in wanted]
 
-    time = {"time": columns.time, "unit": columns.time_writing}
-    groups: list[tuple[dict[str, str | None], dict[str, object]]] = [
-        (values, {**time, "files": [*group], "json": ["_json", *(n for n, kind in zip(wanted, kinds, strict=True) if kind == "JSON")]})
+    time, ids = {"time": columns.time, "unit": columns.time_writing}, id_columns(columns)
+    groups: list[tuple[dict[str, str | None], list[str], dict[str, object]]] = [
+        (
+            values,
+            [name for name, kind in zip(wanted, kinds, strict=True) if kind == HALF and name in ids],
+            {**time, "files": [*group], "json": ["_json", *(n for n, kind in zip(wanted, kinds, strict=True) if kind == "JSON")]},
+        )
         for (values, kinds), group in groupby(files, key=alike)
     ]  # fmt: skip
     if window is not None and not warehouse.head:
-        parts = (part for _, group in groups for part in warehouse.scan(("ingest/untimed_parquet", group)))
+        parts = (part for *_, group in groups for part in warehouse.scan(("ingest/untimed_parquet", group)))
         if sum(part.column(0)[0].as_py() for part in parts):
             window = None  # a row without a time belongs to the period of its neighbours
     start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
-    for values, group in groups:
+    for values, halves, group in groups:
         query = {**group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
         for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
+            for name in halves:  # DuckDB makes floats of 32 bits of them, which would seem to tell more ids apart
+                place = batch.schema.get_field_index(name)
+                batch = batch.set_column(place, name, batch.column(place).cast(pa.float16(), safe=False))
             yield with_path_columns(without_empty_line(batch), wanted, values, columns.time)
     if start is not None and not rows:
-        parts = (part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
+        parts = (part for *_, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
         spans = [span for part in parts for span in part.to_pylist()]
         if spans := [span for span in spans if span["rows"]]:
             ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
@@ -72,8 +81,8 @@ def read_parquet(
 
 @dataclass(frozen=True)
 class ParquetColumn:
-    """A column of a file: its name, how many digits its decimals have (0: it has none), its type, and what DuckDB calls it, which
-    has a number if another one has that name."""
+    """A column of a file: its name, how many digits its decimals have (0: it has none), its type, or what its writer had if DuckDB has
+    no such type, and what DuckDB calls it, which has a number if another one has that name."""
 
     name: str
     digits: int
@@ -88,7 +97,7 @@ def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
 
 def _parquet_types(warehouse: Warehouse, file: str) -> list[ParquetColumn]:
     """The columns of a Parquet file, in their order."""
-    steps = (("ingest/parquet_schema", {"file": file}), ("ingest/parquet_columns", {"file": file}))
+    steps = [(f"ingest/{name}", {"file": file}) for name in ("parquet_schema", "parquet_columns", "parquet_written")]
     try:
         rows = [row for batch in warehouse.scan(*steps) for row in batch.to_pylist()]
     except ValueError as error:
@@ -97,7 +106,24 @@ def _parquet_types(warehouse: Warehouse, file: str) -> list[ParquetColumn]:
         ) from error
     top = _top_columns([(row["element"], row["children"], row["digits"]) for row in rows if "element" in row])
     labels = [(row["type"], row["name"]) for row in rows if "name" in row]
-    return [ParquetColumn(*column, *of_duckdb) for column, of_duckdb in zip(top, labels, strict=True)]
+    written = _types_of_arrow(next((row["written"] for row in rows if "written" in row), ""))
+    return [
+        ParquetColumn(name, digits, written.get(name, kind), label)
+        for (name, digits), (kind, label) in zip(top, labels, strict=True)
+    ]
+
+
+def _types_of_arrow(schema: str) -> Mapping[str, str]:
+    """The columns whose type DuckDB does not know, floats of 16 bits and durations, by the schema of Arrow in a file (base64)."""
+    try:
+        fields = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))) if schema else ()
+    except (ValueError, OSError, pa.ArrowException):  # other programs may write something else under this name
+        return {}
+    return {
+        field.name: str(field.type)
+        for field in fields
+        if pa.types.is_duration(field.type) or pa.types.is_float16(field.type)
+    }
 
 
 def _top_columns(elements: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:
@@ -163,8 +189,11 @@ def _has_checksums(file: str, metadata: pq.FileMetaData) -> bool:
     return PAGE_WITH_CHECKSUM.match(header) is not None
 
 
-def _refuse_unreadable(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str]) -> None:
-    """Raise DataError if DuckDB would read a wanted column as another one, or its decimals as other numbers."""
+def _refuse_unreadable(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str], time: str) -> None:
+    """Raise DataError if DuckDB would read a wanted column as another one, or its decimals or durations as other numbers.
+
+    The column `time` may hold durations since 1970, because the plan says the unit of its numbers, or their size does.
+    """
     for name in wanted:
         alike = [
             column.name for column in columns if name.casefold() in (column.name.casefold(), column.label.casefold())
@@ -173,6 +202,12 @@ def _refuse_unreadable(file: str, columns: Sequence[ParquetColumn], wanted: Sequ
             raise DataError(
                 f"{file} has columns whose names differ in upper and lower case alone, or in a number: {', '.join(map(repr, alike))}. "
                 "They cannot be told apart: rename one at the source"
+            )
+        kind = next((column.type for column in columns if column.name == name), "")
+        if kind.startswith("duration") and name != time:
+            raise DataError(
+                f"{file}: the column {name[:60]!r} holds {kind}, and only its digits are in the file, which mean other times in another "
+                "unit: write it as a number, such as seconds"
             )
         digits = next((column.digits for column in columns if column.name == name), 0)
         if digits > DIGITS:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.lake.values import BETWEEN, MISSING, as_ids, as_number, as_text
+from nightloop.tasks.lake.values import BETWEEN, BLANKS, MISSING, as_ids, as_number
 from nightloop.tasks.plan.errors import DataError, NightloopError
 from nightloop.tasks.plan.plan import Columns
 
@@ -195,7 +195,7 @@ def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
         lists, unreadable = _parse_lists(values)
         if lists is None:
             continue
-        parts = pc.fill_null(as_text(lists.values), MISSING)
+        parts = pc.fill_null(as_ids(lists.values, name), MISSING)
         texts = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, parts), BETWEEN)
         most = pc.subtract(
             pc.max_element_wise(pc.list_value_length(lists), 1), 1
@@ -215,13 +215,15 @@ def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
 
 def _parse_lists(values: pa.Array) -> tuple[pa.Array | None, list[int]]:
     """The lists of a column, and the rows whose list cannot be read: null there. They are of a list type, or parsed from
-    texts if some are JSON lists; None: the column has no lists."""
+    texts; None: the column has other values."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if hasattr(values.type, "value_type"):
         return values.cast(pa.list_(values.type.value_type)), []
-    if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
+    if not pa.types.is_string(values.type):
         return None, []
+    if not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
+        return pc.split_pattern(pc.utf8_trim(values, BLANKS + BETWEEN), BETWEEN), []
     texts = values.to_pylist()
     rows = [None if text is None else _parse_values(text) for text in texts]
     unreadable = [n for n, (text, row) in enumerate(zip(texts, rows, strict=True)) if row is None and text is not None]
@@ -231,7 +233,7 @@ def _parse_lists(values: pa.Array) -> tuple[pa.Array | None, list[int]]:
 def _parse_values(text: str) -> list[str | None] | None:
     """The values in one text; None if it is a list that is not JSON, or if it holds lists or objects."""
     if not text.lstrip().startswith(("[", "{")):
-        return list(text.split(BETWEEN))
+        return list(text.strip(BLANKS + BETWEEN).split(BETWEEN))
     try:
         values = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
         json.dumps(values, ensure_ascii=False).encode()  # a ValueError for half a character, \ud800

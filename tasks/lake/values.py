@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.plan.errors import DataError
 
-# What is removed around a value. The last ones have no width, or set the direction of text, so they cannot be seen in an id.
+# What is removed around a value. The last ones have no width, or set the direction of text, so they cannot be seen in an id; \0 fills
+# a text of fixed length, and SQL Server's bcp writes it for an empty one.
 BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
-BLANKS += "\u200b\ufeff\u2060\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+BLANKS += "\u200b\ufeff\u2060\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\0"
 MISSING = ""  # the id of a category that a row does not have
 BETWEEN = "|"  # separates the values of a row that has several
 NULLS = ("", r"\n", r"\\n", "null", "none", "nan", "<na>")  # in lower case
@@ -97,6 +98,9 @@ def id_of(value: object) -> str | None:
 
 
 def _format_floats(values: pa.Array) -> pa.Array:
+    values = (
+        values.cast(pa.float32()) if pa.types.is_float16(values.type) else values
+    )  # Arrow does not compute with those
     values = pc.if_else(pc.is_nan(values), None, values)
     whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), EXACT))
     return pc.if_else(

@@ -14,17 +14,18 @@ from nightloop.tasks.plan.frozen import Frozen
 Severity = Literal["warn", "block", "off"]
 
 LARGEST = 1e30  # models read numbers as float32; values near its limit are not measurements
-# Blank, a word for nobody, control characters or a letter that was lost, 1.23457E+12 as a spreadsheet shortens 1234567890123,
-# 1.2345678E7 as Java writes 12345678.0, 76561197960265728.0, a float that several ids share, ="0012" and '0012 as one is told to keep
-# text, 1,234 as a report shows 1234, a list or an object written as text, or an id in quotes that its file was not read without.
+# Blank, a word for nobody, control characters or a letter that was lost, 1.23457E+12 or 1,23457E+12 as a spreadsheet shortens
+# 1234567890123, 1.2345678E7 as Java writes 12345678.0, 76561197960265728.0, a float that several ids share, ="0012" and '0012 as one
+# is told to keep text, 1,234 as a report shows 1234, a list or an object written as text, or an id in quotes that its file was not
+# read without, such as b'138' as Python shows bytes.
 # Without \s and \d pandas can use Arrow: five times faster.
 NOBODY = (
     r"(?i)^ *$|^(?:nan|nat|null|none|nil|undefined|unknown|[-+]?inf(?:inity)?|#?n/?a|-|\?|\.)$"
     r"|^\((?:null|none|other|unknown|not set)\)$|^<(?:null|none|nil)>$"
     r"|^#(?:ref|value|name|num|null|div/0)[!?]$|^0{8}-0{4}-0{4}-0{4}-0{12}$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
-    r'|^-?[0-9](?:\.[0-9]+e\+?|e\+)[0-9]{1,3}$|^-?(?:9[0-9]{15}|[0-9]{17,})\.0$|^="|^\[.*\]$|^\{.*:.*\}$'
+    r'|^-?[0-9](?:[.,][0-9]+e\+?|e\+)[0-9]{1,3}$|^-?(?:9[0-9]{15}|[0-9]{17,})\.0$|^="|^\[.*\]$|^\{.*:.*\}$'
     r"|^'(?:[-+=@]|0[0-9]|[0-9]{5})|^-?[1-9][0-9]{0,2}(?:[,\u00a0\u202f][0-9]{3})+$"
-    "|^[\"'`\u2018-\u201f\u00ab].*[\"'`\u2018-\u201f\u00bb]$"
+    "|^b?[\"'`\u2018-\u201f\u00ab].*[\"'`\u2018-\u201f\u00bb]$"
 )
 
 

@@ -180,4 +180,46 @@ def times() -> Iterator[Case]:
     )
 
 
-REPORTED = [*shifted(), *floats(), *alike(), *times()]
+def parts() -> Iterator[Case]:
+    """Values of a row that has several: each is read as if it stood alone (pandas 6132, fastDummies 14: the blanks stayed)."""
+    tagged = {"columns": {**COLUMNS, "categorical": ["tags"], "multi_value": {"tags": 4}}, "wanted": ("user", "tags")}
+    written = ["red | blue", "red|blue|", " red|blue", "red|12.0", "red||blue", "|", "red"]
+    read = ["red|blue", "red|blue", "red|blue", "red|12", "red||blue", None, "red"]
+    rows = [(f"u{n}", tags) for n, tags in enumerate(read)]
+    text = "user,item,time,tags\n" + "".join(f"u{n},{n},{AT},{tags}\n" for n, tags in enumerate(written))
+    yield Case("several values with blanks", "a.csv", csv(text), rows, **tagged)
+    beside = text + f'u7,7,{AT},"[""red"", ""blue ""]"\n'
+    yield Case("several values with blanks, and a list", "a.csv", csv(beside), [*rows, ("u7", "red|blue")], **tagged)
+    objects = [{"user": f"u{n}", "item": n, "time": AT, "tags": tags} for n, tags in enumerate(written)]
+    yield Case("several values with blanks", "a.jsonl", jsonl(*objects), rows, **tagged)
+    table = parquet(
+        user=[f"u{n}" for n in range(len(written))], item=["1"] * len(written), time=[AT] * len(written), tags=written
+    )
+    yield Case("several values with blanks", "a.parquet", table, rows, **tagged)
+
+
+def fillings() -> Iterator[Case]:
+    r"""\0 behind a text of fixed length (ClickHouse 97513), and alone for an empty one, as SQL Server's bcp writes it."""
+    rows = [("ann", "NO"), ("bob", None), ("cat", "NO")]
+    written = [("ann\0\0", "NO"), ("bob", "\0"), ("cat", "NO\0\0")]
+    text = "user,item,time,device\n" + "".join(f"{user},1,{AT},{device}\n" for user, device in written)
+    yield Case("bytes of zero behind values", "a.csv", csv(text), rows, **DEVICES)
+    objects = [{"user": user, "item": 1, "time": AT, "device": device} for user, device in written]
+    yield Case("bytes of zero behind values", "a.jsonl", jsonl(*objects), rows, **DEVICES)
+    table = parquet(
+        user=[user for user, _ in written], item=[1] * 3, time=[AT] * 3, device=[device for _, device in written]
+    )
+    yield Case("bytes of zero behind values", "a.parquet", table, rows, **DEVICES)
+
+
+def category_floats() -> Iterator[Case]:
+    """Categories that were floats of 64 bits (datasets 8365): two campaigns became one in JSON, though not as users."""
+    written = ["76561197960265729.0", "76561197960265730.0", "12.0", "1.5", "76561197960265729"]
+    lines = [f'{{"user": "u{n}", "item": 1, "time": "{AT}", "device": {device}}}' for n, device in enumerate(written)]
+    rows = [("u2", "12"), ("u3", "1.5"), ("u4", "76561197960265729")]
+    yield Case(
+        "categories that were floats", "a.jsonl", jsonl(*lines), rows, [("unreadable_row", FLOAT)] * 2, **DEVICES
+    )
+
+
+REPORTED = [*shifted(), *floats(), *alike(), *times(), *parts(), *fillings(), *category_floats()]

@@ -94,6 +94,8 @@ BAD = [
     ("user", "\x80ann", "user/forbidden"),  # cp1252 read as latin-1
     ("user", "Jos\ufffd", "user/forbidden"),
     ("item", "1.23457E+12", "item/forbidden"),
+    ("item", "1,23457E+12", "item/forbidden"),
+    ("user", "b'138'", "user/forbidden"),
     ("item", "9.223372036854776e+18", "item/forbidden"),
     ("item", '="0012"', "item/forbidden"),
     ("item", "'0012", "item/forbidden"),

@@ -26,3 +26,27 @@ def test_ids_that_javascript_rounded_are_shown(role: str, digits: int) -> None:
     )
     for ids in (exact, rounded[:19], [*rounded[:15], *exact[15:]], [-id_ for id_ in exact]):
         assert not look(changed(rows(), role, {n: str(id_) for n, id_ in enumerate(ids)}))[0].reasons
+
+
+@pytest.mark.parametrize("digits", [16, 17])
+def test_ids_that_a_spreadsheet_rounded_are_shown(digits: int) -> None:
+    """orangelight 2695, react-csv 126: a spreadsheet keeps 15 digits and writes zeros for the others."""
+    exact = [76561197960265729 // 10 ** (17 - digits) + n * 1003 for n in range(30)]
+    rounded = [id_ // 10 ** (digits - 15) * 10 ** (digits - 15) for id_ in exact]
+    seen, _ = look(changed(rows(), "user", {n: str(id_) for n, id_ in enumerate(rounded)}))
+    assert seen.verdict == "warned" and "share of users that look rounded is 1, allowed" in seen.reasons[0]
+    even = [id_ * 2 % 10**digits for id_ in exact]  # a float of 64 bits holds these
+    for ids in (exact, even, rounded[:19]):
+        assert not look(changed(rows(), "user", {n: str(id_) for n, id_ in enumerate(ids)}))[0].reasons
+
+
+def test_a_whole_number_with_an_exponent_among_ids_is_shown() -> None:
+    """readr 671 and 845: R's readr writes 2000 as 2e3 beside 1999 and 2001. Among hexadecimal ids 2e3 is one of them."""
+    numbers = {n: str(1990 + n % 40) for n in range(400)}
+    seen, _ = look(changed(rows(), "item", {**numbers, 10: "2e3"}))
+    assert (
+        seen.verdict == "warned"
+        and "rows whose item has an exponent is 1, allowed is at most 0: 2e3. The others" in seen.reasons[0]
+    )
+    assert not look(changed(rows(), "item", numbers))[0].reasons
+    assert not look(changed(rows(), "item", {n: f"{n * 7919:x}" for n in range(400)} | {10: "2e3"}))[0].reasons
