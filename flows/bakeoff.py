@@ -199,7 +199,7 @@ def local_dask(workers: int) -> Iterator[tuple[str, Any]]:
     from dask import config
     from distributed import LocalCluster
 
-    silent = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+    silent: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
     with (
         config.set(silent),
         LocalCluster(

@@ -18,6 +18,7 @@ from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.backfill_plan import Step, backfill_plan, changed_fields, invalidates_checkpoint
 from nightloop.tasks.record.due import due_nights, following_period, newest_recorded, root_period
+from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.open_night import refuse_changed_plan
 from nightloop.tasks.record.overrides import Override, read_override, record_override
 from nightloop.tasks.record.period_states import overview
@@ -102,6 +103,11 @@ def newest_shown(plan: Plan, when: datetime) -> int | None:
 def ends_at_newest(plan: Plan, last: int) -> bool:
     """Whether no night after `last` is recorded: only then may the live champion follow a backfill."""
     return last >= newest_recorded(open_store(), plan)
+
+
+def recorded_night(plan: Plan, index: int) -> Manifest | None:
+    """The period's current night, if it has one."""
+    return manifest_store.current_manifest(open_store(), plan.pipeline, index)
 
 
 def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
