@@ -45,7 +45,7 @@ from nightloop.tasks.run_bakeoff import (
 from nightloop.tasks.runner import open_cluster, side_by_side
 from nightloop.tasks.schedule import newest_period, period_name
 
-Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://\S+)?|ray://\S+)$")]
+Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://[^\s@]+)?|ray://[^\s@]+)$")]
 
 
 @flow("bakeoff", run_name)

@@ -177,7 +177,9 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(
         pass
 
 
-@pytest.mark.parametrize("given", ["processes", "processes:0", "threads:2", "dask:", "ray:", "auto:2"])
+@pytest.mark.parametrize(
+    "given", ["processes", "processes:0", "threads:2", "dask:", "ray:", "auto:2", "dask:tcp://me:hunter2@h:1"]
+)
 def test_what_is_no_runner_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTLOOP_RUNNER", given)
     with pytest.raises(ValueError, match="allowed are auto, sequential, processes:2"):
