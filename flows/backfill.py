@@ -13,6 +13,7 @@ from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.flows.run_summary import report_early_end, summarize
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
+from nightloop.tasks import follow_champion
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.plan import Plan
@@ -21,7 +22,15 @@ from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.report import advance, publish
 from nightloop.tasks.resources import read
 from nightloop.tasks.runner import open_runner
-from nightloop.tasks.schedule import Chosen, backfill_steps, ends_at_newest, newest_shown, period_name, refuse_unknown
+from nightloop.tasks.schedule import (
+    Chosen,
+    backfill_steps,
+    ends_at_newest,
+    newest_shown,
+    period_name,
+    recorded_night,
+    refuse_unknown,
+)
 
 REFRESH = 5.0  # seconds between two looks at the grid while a range runs
 
@@ -56,12 +65,26 @@ def backfill(
     agenda = backfill_steps(loaded_plan, start, end, what, when)
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
-        return [f"{period_name(loaded_plan, step.period)}: {step.action}, {step.why}" for step in agenda]
+        told = [f"{period_name(loaded_plan, step.period)}: {step.action}, {step.why}" for step in agenda]
+        return (
+            told
+            if dry_run or not agenda or not move_champion
+            else [*told, _move_champion(loaded_plan, agenda[-1].period)]
+        )
     with hold_pipeline_lock(loaded_plan), open_runner(Settings().runner):
         live = move_champion and ends_at_newest(loaded_plan, runs[-1])
         done = _run_in_order(loaded_plan, runs, strategies, stop_on, when, utc_now if live else None)
         publish(loaded_plan, newest_shown(loaded_plan, when))
     return summarize(done, live)
+
+
+def _move_champion(plan: Plan, last: int) -> str:
+    """Let the champion follow nights that an earlier backfill made, if the range ends at the newest. Returns it in words."""
+    with hold_pipeline_lock(plan):
+        newest = recorded_night(plan, last)
+        if newest is None or not ends_at_newest(plan, last):
+            return "the champion was not moved: the range does not end at the newest night"
+        return f"the champion after {newest.name}: {follow_champion.move_champion(newest, utc_now().isoformat())}"
 
 
 def _run_in_order(

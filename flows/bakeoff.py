@@ -45,7 +45,7 @@ from nightloop.tasks.run_bakeoff import (
 from nightloop.tasks.runner import open_cluster, side_by_side
 from nightloop.tasks.schedule import newest_period, period_name
 
-Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://\S+)?|ray://\S+)$")]
+Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://[^\s@]+)?|ray://[^\s@]+)$")]
 
 
 @flow("bakeoff", run_name)
@@ -181,8 +181,8 @@ def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
         finally:
             end_workers()  # after Ctrl-C some still run
         return
-    with local_dask(workers) if runner == "dask" else nullcontext(runner) as address:
-        cluster = open_cluster(address)
+    with local_dask(workers) if runner == "dask" else nullcontext((runner, None)) as (address, security):
+        cluster = open_cluster(address, security)
         try:
             yield WorkerPool(jobs_on_cluster(cluster.call), max(workers, cluster.workers))
         finally:
@@ -190,12 +190,23 @@ def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
 
 
 @contextmanager
-def local_dask(workers: int) -> Iterator[str]:
-    """A new Dask cluster of this machine, by its address."""
+def local_dask(workers: int) -> Iterator[tuple[str, Any]]:
+    """A new Dask cluster of this machine: its address, and the certificates without which nobody may ask it.
+
+    Dask runs whatever it is sent, so without them any user of the machine could run code as this one. They are made for this
+    cluster and stay in memory. Its pages, which know no login, are off.
+    """
+    from dask import config
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster:
-        yield f"dask:{cluster.scheduler_address}"
+    silent: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+    with (
+        config.set(silent),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", security=True, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+    ):
+        yield f"dask:{cluster.scheduler_address}", cluster.security
 
 
 def tune_entrants(

@@ -84,7 +84,7 @@ def nightly(
                         else collect_all(loaded_plan, index, skip if last else "")
                     )
                     if last:
-                        decide_override(loaded_plan, landed[-1], accept, skip, when)
+                        decide_override(loaded_plan, landed[-1], accept, skip, when, landed[:-1])
                     remark = landed[-1].remark
                     done.append(night(loaded_plan, landed, utc_now, (), retry_failed and last))
                 if done[-1].outcome == "blocked":

@@ -27,10 +27,10 @@ def summarize(done: Sequence[Manifest], live: bool = True, remark: str = "") -> 
         return lines
     last = done[-1]
     reasons = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
+    skip = "" if last.previous is None else ' (or --skip "why")'  # the root cannot be skipped
     stopped: list[str] = failed(
         f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(reasons)}. Correct the source and run the "
-        f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why" '
-        '(or --skip "why")'
+        f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why"{skip}'
     )
     return stopped
 

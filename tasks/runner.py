@@ -26,6 +26,7 @@ from nightloop.tasks.objects.objects import open_for_reading
 from nightloop.tasks.objects.store_id import read_store_id
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.plugins import require_package
+from nightloop.tasks.plan.safe_text import guard_process, redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import credentials
 
@@ -95,10 +96,13 @@ def open_runner(given: str) -> Iterator[None]:
         runner.close()
 
 
-def open_cluster(given: str) -> Cluster:
-    """The cluster at `dask:<address>` or `ray://<address>`. Raises PlanError if it does not answer."""
+def open_cluster(given: str, security: Any = None) -> Cluster:
+    """The cluster at `dask:<address>` or `ray://<address>`. Raises PlanError if it does not answer.
+
+    `security`: the certificates of a Dask cluster; None: those of Dask's configuration.
+    """
     kind, _, address = given.partition(":")
-    return _dask(address) if kind == "dask" else _ray(given)
+    return _dask(address, security) if kind == "dask" else _ray(given)
 
 
 def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
@@ -212,6 +216,7 @@ def _identity() -> Identity:
     )
 
 
+@redact_errors()  # the texts that a worker logs and raises hold what it read, and its own credentials
 def _compute(work: Work) -> Any:
     """Do the work, on a worker. Raises ConflictError if the worker is not of the run's version and store."""
     if difference := work.of.difference(_identity()):
@@ -224,10 +229,11 @@ def _compute(work: Work) -> Any:
 
 def _start_worker(threads: int) -> None:
     """Ctrl-C is for the run, which ends its workers; and all workers together use as many threads as there are cores."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    guard_process()
+    import torch
 
     torch.set_num_threads(threads)
 
@@ -245,14 +251,14 @@ def _main_can_be_imported() -> bool:
     return name.split(".")[0] in ("nightloop", "prefect")
 
 
-def _dask(address: str) -> Cluster:
+def _dask(address: str, security: Any) -> Cluster:
     require_package("a Dask cluster", "distributed", "bakeoff-dask")
     from distributed import Client
     from distributed.scheduler import KilledWorker
 
     try:
-        client = Client(address, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+        client = Client(address, timeout=PATIENCE, security=security)
+    except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
         raise PlanError(f"no Dask scheduler answers at {address}: {error}") from None
 
     def send(work: Work) -> Any:

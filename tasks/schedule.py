@@ -18,6 +18,7 @@ from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.backfill_plan import Step, backfill_plan, changed_fields, invalidates_checkpoint
 from nightloop.tasks.record.due import due_nights, following_period, newest_recorded, root_period
+from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.open_night import refuse_changed_plan
 from nightloop.tasks.record.overrides import Override, read_override, record_override
 from nightloop.tasks.record.period_states import overview
@@ -104,6 +105,11 @@ def ends_at_newest(plan: Plan, last: int) -> bool:
     return last >= newest_recorded(open_store(), plan)
 
 
+def recorded_night(plan: Plan, index: int) -> Manifest | None:
+    """The period's current night, if it has one."""
+    return manifest_store.current_manifest(open_store(), plan.pipeline, index)
+
+
 def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
     """Raise PlanError if a name is not one of the plan's strategies."""
     if unknown := [name for name in strategies if name not in plan.strategies]:
@@ -115,17 +121,40 @@ def period_name(plan: Plan, index: int) -> str:
     return period(plan.periods, index).name if index >= 0 else "none"
 
 
-def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
-    """Record that an operator accepts or skips a version of a period; nothing if no reason is given."""
+def decide_override(
+    plan: Plan, landing: Landing, accept: str, skip: str, when: datetime, earlier: Sequence[Landing] = ()
+) -> None:
+    """Record that an operator accepts or skips a version of a period; nothing if no reason is given.
+
+    `earlier`: the other periods that the night reads, which the root pre-trains on. Those that stopped it are accepted too.
+    """
     if accept and skip:
         raise PlanError("accept and skip were both given; a period is either accepted or skipped")
+    if skip and landing.period == root_period(plan):  # before it is recorded: a decision is final for these rows
+        raise PlanError(
+            f"{period_name(plan, landing.period)} is the root of {plan.pipeline}: it cannot be skipped, since later nights start from "
+            "it. Nothing was changed. Correct the source and run the night again, accept it, or begin with other periods "
+            "(pretrain_periods, or periods.start)"
+        )
     if accept:
         _refuse_unseen(plan, landing)
-    if accept or skip:
+    if not accept and not skip:
+        return
+    for each in [*(_stopping(plan, landing.period, earlier) if accept else ()), landing]:
         decided = Override(
             kind="accept" if accept else "skip", by=actor(), reason=redact(accept or skip), when=when.isoformat()
         )
-        record_override(open_store(), plan.pipeline, landing.place, decided, period_name(plan, landing.period))
+        record_override(open_store(), plan.pipeline, each.place, decided, period_name(plan, each.period))
+
+
+def _stopping(plan: Plan, index: int, landed: Sequence[Landing]) -> list[Landing]:
+    """Those of the landed versions at which validation stopped the night `index`."""
+    night = manifest_store.current_manifest(open_store(), plan.pipeline, index)
+    if night is None or night.outcome != "blocked":
+        return []
+    read = zip(night.logs, night.validated, strict=True)
+    stopped = {(logs.period, logs.version) for logs, result in read if result.verdict == "blocked"}
+    return [landing for landing in landed if (landing.period, landing.version) in stopped]
 
 
 def refuse_skip_of_complete(plan: Plan, index: int, waited: timedelta, force: bool) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -87,7 +88,10 @@ def locate(error: Exception, where: str) -> None:
 
 
 def guard_process() -> None:
-    """Mask log records when they are made, before any handler sees them, and uncaught exceptions. Repeating is harmless."""
+    """Mask log records when they are made, before any handler sees them, and warnings of Python and uncaught exceptions.
+
+    Repeating is harmless.
+    """
     factory = logging.getLogRecordFactory()
     if getattr(factory, "guarded", False):
         return
@@ -97,6 +101,7 @@ def guard_process() -> None:
 
     guarded_record.guarded = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded_record)
+    warnings.formatwarning = partial(_format_warning, warnings.formatwarning)
     sys.excepthook = partial(_report_uncaught, sys.excepthook)
     threading.excepthook = partial(_report_uncaught_in_thread, threading.excepthook)
 
@@ -131,6 +136,18 @@ def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
         redact_error(record.exc_info[1])
         record.exc_text = safe_text("".join(traceback.format_exception(record.exc_info[1])).rstrip("\n"))
     return record
+
+
+def _format_warning(
+    before: Callable[..., str],
+    message: Warning | str,
+    kind: type[Warning],
+    file: str,
+    number: int,
+    line: str | None = None,
+) -> str:
+    """The text of a warning of Python, which goes to stderr and not through the log, masked."""
+    return safe_text(before(message, kind, file, number, line))
 
 
 def _report_uncaught(

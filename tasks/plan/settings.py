@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     @field_validator("runner")
     @classmethod
     def _check_runner(cls, given: str) -> str:
-        if not re.fullmatch(r"auto|sequential|processes:[1-9][0-9]?|dask:\w+://\S+|ray://\S+", given):
+        if not re.fullmatch(r"auto|sequential|processes:[1-9][0-9]?|dask:\w+://[^\s@]+|ray://[^\s@]+", given):
             raise PlanError(
                 f"given {given!r:.80}; allowed are auto, sequential, processes:2 (1 to 99), dask:tcp://HOST:PORT and "
                 "ray://HOST:PORT"

@@ -93,9 +93,11 @@ def _list_blocked(history: h.History) -> list[Finding]:
     for index in _in_state(history, "blocked"):
         reasons = h.state(history, index)[1] or h.reasons(history.nights[index])
         name = h.name(history, index)
+        root = index in history.nights and history.nights[index].previous is None
+        skip = "" if root else '; to skip the period, `--skip "why"`'
         todo = (
             f"Fix the source and run `nightloop night {as_given(history.pipeline)} --period {name}`; if the logs are right, add "
-            '`--accept "why"`; to skip the period, `--skip "why"`. The champion continues to serve meanwhile.'
+            f'`--accept "why"`{skip}. The champion continues to serve meanwhile.'
         )
         items.append(
             Finding(

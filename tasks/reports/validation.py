@@ -67,10 +67,11 @@ def _to_do(night: Manifest) -> list[str]:
     if night.outcome != "blocked":
         return []
     pipeline, name = escape_markdown(night.pipeline), escape_markdown(night.name)
+    skip = "" if night.previous is None else '; or skip the period with `--skip "why"`'
     return [
         "**To do:** fix the source and run the night again (a new version of the period is landed, later nights "
-        f'follow); or, if the logs are right, `nightloop night {as_given(pipeline)} --period {name} --accept "why"`; or skip '
-        'the period with `--skip "why"`. Until then the champion of the night before continues to serve.\n'
+        f'follow); or, if the logs are right, `nightloop night {as_given(pipeline)} --period {name} --accept "why"`'
+        f"{skip}. Until then the champion of the night before continues to serve.\n"
     ]
 
 

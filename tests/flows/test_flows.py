@@ -172,6 +172,18 @@ def test_backfills_of_what_is_missing_and_stale_follow_only_at_the_newest_period
     assert (champion is None and not tiny.log()) or tiny.log()[-1].strategy == champion.strategy
 
 
+def test_a_backfill_moves_the_champion_to_nights_that_are_complete_already(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    backfill(str(tiny.path), what="missing")
+    chosen = tiny.chain()[4].champion
+    assert chosen is not None and not tiny.log()
+    assert backfill(str(tiny.path), move_champion=True)[-1].startswith("the champion after 2026-01-05: ")
+    assert [(entry.strategy, entry.checkpoint) for entry in tiny.log()] == [(chosen.strategy, chosen.checkpoint)]
+    assert backfill(str(tiny.path), move_champion=True)[-1].endswith("unchanged") and len(tiny.log()) == 1
+
+
 def shorter(tiny: Tiny, day: int) -> None:
     """The day is delivered again, without its last row."""
     place = tiny.home / "in" / f"{tiny.name(day)}.parquet"

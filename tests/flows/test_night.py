@@ -14,11 +14,13 @@ import nightloop.flows.nightly
 import nightloop.tasks.promote
 import nightloop.tasks.resources
 import nightloop.tasks.schedule
+from nightloop.flows.run_summary import summarize
 from nightloop.tasks.data.vocabulary import vocabulary_from_bytes
 from nightloop.tasks.maintain import compact
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.trash import RemovalRequest
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.taken_items import load_taken_items
@@ -191,13 +193,20 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
         nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "it is fine after all", "", when)
 
 
-def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
+def test_the_root_cannot_be_skipped_and_can_be_accepted_after_that(tiny: Tiny) -> None:
     from datetime import datetime
 
-    landed = nightloop.flows.nightly.collect_all(tiny.plan, 1)
-    nightloop.tasks.schedule.decide_override(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
-    with pytest.raises(ValueError, match="root of tiny: it cannot be skipped"):
-        run(tiny, 1)
+    tiny.deliver(0, 1, bad=True)
+    (stopped,) = run(tiny, 1)
+    assert [result.verdict for result in stopped.validated] == ["blocked", "blocked"]
+    when, landed = datetime.fromisoformat(WHEN), nightloop.flows.nightly.collect_all(tiny.plan, 1)
+    with pytest.raises(ValueError, match=r"root of tiny: it cannot be skipped.*Nothing was changed"):
+        nightloop.tasks.schedule.decide_override(tiny.plan, landed[-1], "", "no", when)
+    with pytest.raises(ConflictError, match=r'--accept "why"$'):
+        summarize([stopped])
+    nightloop.tasks.schedule.decide_override(tiny.plan, landed[-1], "a known outage", "", when, landed[:-1])
+    (root,) = run(tiny, 1)
+    assert root.outcome == "complete"
 
 
 @pytest.mark.parametrize(

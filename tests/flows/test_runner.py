@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import socket
+import ssl
+import warnings
 from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
+from nightloop.flows.bakeoff import local_dask
 from nightloop.tasks import runner
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.settings import Settings
@@ -78,6 +84,56 @@ def test_the_processes_end_with_the_run() -> None:
                 runner.time.sleep(0.05)
 
 
+def leak() -> None:
+    """Log, warn of and raise a text with a credential and a control character."""
+    text = "postgres://u:hunter2hunter@h/x \x1b]0;title\x07"
+    logging.getLogger("some.library").warning("%s", text)
+    warnings.warn(text, stacklevel=1)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logging.getLogger("some.library").exception("it failed")
+        raise
+
+
+def test_what_a_worker_says_is_masked(capfd: pytest.CaptureFixture[str]) -> None:
+    with open_runner("processes:1"), pytest.raises(ValueError, match=r"\*\*\*@h/x") as raised:
+        compute(leak)
+    said = capfd.readouterr().err + str(raised.value)
+    assert said.count("***@h/x") >= 4 and "hunter2" not in said
+    assert "\x1b" not in said.removesuffix(str(raised.value)) and "\\x1b]0;title" in said
+
+
+def test_a_local_dask_cluster_answers_only_its_own_run() -> None:
+    with local_dask(1) as (address, security):
+        cluster = runner.open_cluster(address, security)
+        assert cluster.call(os.getpid) != os.getpid()
+        stranger = ssl.create_default_context()
+        stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE  # it trusts anyone, and has no certificate
+        assert greeting(address, None) == greeting(address, stranger) == b""
+        assert listening_everywhere() == []
+        cluster.close()
+
+
+def greeting(address: str, context: ssl.SSLContext | None) -> bytes:
+    """What a scheduler sends to whoever connects; it says first what it is."""
+    host, _, port = address.rpartition("/")[2].partition(":")
+    with suppress(OSError), socket.create_connection((host, int(port)), timeout=5) as plain:
+        plain.sendall(b"" if context else bytes(64))
+        with context.wrap_socket(plain) if context else nullcontext(plain) as end:
+            return end.recv(1)
+    return b""
+
+
+def listening_everywhere() -> list[str]:
+    """The ports on which this process listens on all addresses."""
+    mine = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}  # none without /proc
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [
+        row[1] for row in rows if row[1].startswith("00000000:") and row[3] == "0A" and f"socket:[{row[9]}]" in mine
+    ]
+
+
 def test_an_error_of_a_worker_is_the_error_of_the_call() -> None:
     with open_runner("processes:1"), pytest.raises(PlanError, match="base 10") as raised:
         compute(refuse, "x")
@@ -109,6 +165,7 @@ def test_versions_that_differ_are_named() -> None:
     ("given", "said"),
     [
         ("dask:tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        ("dask:tls://127.0.0.1:9", "no Dask scheduler answers at tls://127.0.0.1:9: TLS expects"),
         ("ray://127.0.0.1:9", "Ray|needs ray"),
     ],
 )
@@ -120,7 +177,9 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(
         pass
 
 
-@pytest.mark.parametrize("given", ["processes", "processes:0", "threads:2", "dask:", "ray:", "auto:2"])
+@pytest.mark.parametrize(
+    "given", ["processes", "processes:0", "threads:2", "dask:", "ray:", "auto:2", "dask:tcp://me:hunter2@h:1"]
+)
 def test_what_is_no_runner_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTLOOP_RUNNER", given)
     with pytest.raises(ValueError, match="allowed are auto, sequential, processes:2"):

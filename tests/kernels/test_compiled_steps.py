@@ -141,6 +141,41 @@ def test_a_cache_that_others_can_write_to_is_not_read(tmp_path):
     assert compiler.cache_directory(tmp_path / "file", "1") is None
 
 
+def test_the_cache_is_used_whatever_the_umask(tmp_path):
+    before = os.umask(0o002)  # the usual one of Ubuntu and Fedora
+    try:
+        assert compiler.cache_directory(tmp_path / "new", "1") is not None
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("damage", ["index", "code", "full"])
+def test_a_damaged_or_full_cache_is_made_again(damage, tmp_path):
+    program = (
+        "import numpy as np\n"
+        "from nightloop.tasks.kernels.pair_index import PairIndex, fill_index\n"
+        "index = PairIndex(5, np.zeros(7, 'i8'), np.zeros(3, 'i4'), np.zeros(64, 'u8'), np.uint64(58))\n"
+        "fill_index(np.array([0, 1, 2]), np.array([1, 2, 3]), index)\n"
+        "print(index.of_user, sum(fill_index.stats.cache_hits.values()))\n"
+    )
+    command = f"ulimit -f {1 if damage == 'full' else 'unlimited'}; exec '{sys.executable}' -c \"$PROGRAM\""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PROGRAM": program}
+
+    def fill():
+        done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr
+        return done.stdout.strip()
+
+    assert fill() == "[1 2 3] 0"
+    if damage == "full":
+        return
+    assert fill() == "[1 2 3] 1"
+    (file,) = tmp_path.rglob("*.nbi" if damage == "index" else "*.nbc")
+    os.truncate(file, 10)
+    assert fill() == "[1 2 3] 0"
+    assert fill() == "[1 2 3] 1"
+
+
 def test_the_compiled_index_finds_what_the_sorted_one_finds():
     g = torch.Generator().manual_seed(1)
     users, items, others, more = (torch.randint(900, (40_000,), generator=g) for _ in range(4))

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -218,6 +219,7 @@ def test_an_error_whose_text_cannot_be_changed_is_replaced() -> None:
 def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What a handler writes that knows nothing of masking, in a process that is guarded."""
     before, log = logging.getLogRecordFactory(), logging.getLogger("some.library")
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     hooks = sys.excepthook, threading.excepthook
     logging.setLogRecordFactory(logging.LogRecord)  # others may have guarded this process
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
@@ -243,6 +245,11 @@ def test_log_records_are_masked_before_any_handler_sees_them(records: io.StringI
     said = records.getvalue()
     assert "hunter2" not in said and "***@h/x: 7" in said and "Traceback" in said
     assert all(c.isprintable() or c in "\n" for c in said) and "a\\x0db\\x9bc\\u202ed" in said
+
+
+def test_a_warning_of_python_is_masked(records: io.StringIO) -> None:
+    said = warnings.formatwarning(f"password={SECRET} \x1b[2J", UserWarning, "file.py", 7)
+    assert SECRET not in said and "\x1b" not in said and "file.py:7: UserWarning: password=***" in said
 
 
 def test_a_traceback_that_nobody_caught_is_masked(records: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
