@@ -21,14 +21,17 @@ from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
 from nightloop.tasks.modules.train_config import RankingLossName
 
 log = logging.getLogger(__name__)
-WORTHWHILE = 1_000_000  # pairs from which the kernel saves more than the second that numba takes to load
+WORTHWHILE = 1_000_000  # pairs of a process from which the kernel saves more than the second that numba takes to load
+_trained = [0]  # pairs that this process was asked for
 SPLIT = 256  # pairs in a batch from which several threads are faster than one
 MOST_THREADS = 8
 
 
 def can_compile(pairs: int) -> bool:
-    """Whether so many pairs are worth the kernel, and it can be compiled here. The bytes are the same without it."""
-    return pairs >= WORTHWHILE and _compiles()
+    """Whether the kernel trains so many pairs: it is worth it, with those that this process trained before, and it can be
+    compiled here. The bytes are the same without it."""
+    _trained[0] += pairs
+    return _trained[0] >= WORTHWHILE and _compiles()
 
 
 @lru_cache(maxsize=1)
