@@ -222,7 +222,7 @@ def test_progress_counts_every_row_and_changes_nothing(name):
     weights = initial_weights(model, logs)
     with listening(lambda done, total: heard.append((done, total))):
         told = fit(model, weights, logs, SHORT)
-    assert heard[-1] == (600, 600) and heard == sorted(heard) and len(heard) == 21
+    assert heard[-1] == (600, 600) and heard == sorted(heard) and len(heard) in (3, 21)  # compiled, or not
     assert same(told.weights, fit(model, weights, logs, SHORT).weights)
 
 
