@@ -51,7 +51,6 @@ def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, 
         (("--strategies", "nobody", "--seeds", "1,1"), "the bake-off has 2 mistakes; nothing was run"),
         (("--seeds", "one"), "seeds: given 'one'"),
         (("--runner", "dask:here"), "runner: "),
-        (("--runner", "dask:tcp://127.0.0.1:9"), "no Dask scheduler answers at tcp://127.0.0.1:9"),
     ],
 )
 def test_a_mistake_is_one_paragraph_and_exit_code_2(

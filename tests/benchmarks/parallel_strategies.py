@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-STRATEGIES, ROWS, EPOCHS, TARGET = 4, 40_000, 12, 1.6
+STRATEGIES, ROWS, EPOCHS, TARGET = 4, 40_000, 90, 1.6
 
 
 def run() -> dict[str, Any]:

@@ -39,6 +39,7 @@ from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.bpr import BPR
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.ials import IALS
 from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.popularity import Popularity
@@ -58,6 +59,8 @@ FINE_TUNE = FineTune(TrainConfig(epochs=40, batch_size=1024, lr=0.05, l2=0.03))
 STRATEGIES: dict[str, Strategy] = {
     "NoUpdate": NoUpdate(),
     "FineTune": FINE_TUNE,
+    "FineTune, 4 negatives": FineTune(TrainConfig(epochs=20, batch_size=1024, lr=0.05, l2=0.06, negatives=4)),
+    "IALS": IALS(),
     "FullRetrain, all history": FullRetrain(TrainConfig(epochs=20, batch_size=1024, lr=0.05, l2=0.02)),
     "FullRetrain, 4 periods": FullRetrain(TrainConfig(epochs=40, batch_size=1024, lr=0.05, l2=0.03), window=4),
     "AverageWeights(FineTune)": AverageWeights(FINE_TUNE),
