@@ -74,8 +74,8 @@ def compiled_steps(
 
     users, items, real, offset = pairs
     (n, entries), width = items.shape, table.shape[1]
-    items = items.clone()
     if real is not None:
+        items = items.clone()
         items[:, 1:].masked_fill_(~real, -1)
     batch = max(min(settings.batch_size, n), 1)
     members, most = _members(settings.threads, batch), min(batch * (entries + 1), len(table))
