@@ -130,7 +130,6 @@ class Processes:
     workers: int  # 0: not yet decided
     _pool: ProcessPoolExecutor | None = None
     _lock: Lock = field(default_factory=Lock)
-    _children: set[Any] = field(default_factory=set)
 
     def decide(self, seconds_left: float, processors: float) -> None:
         """Use processes from now on, if much is left to do and a call does not use several processors itself."""
@@ -153,19 +152,18 @@ class Processes:
         """The pool, a new one in place of a broken one."""
         with self._lock:
             if self._pool is None or self._pool is broken:
-                threads, before = max(1, (os.cpu_count() or 1) // self.workers), set(multiprocessing.active_children())
+                threads = max(1, (os.cpu_count() or 1) // self.workers)
                 context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
                 self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (threads,))
-                self._pool.submit(os.getpid).result()
-                self._children |= set(multiprocessing.active_children()) - before
             return self._pool
 
     def close(self) -> None:
         """End the processes, also in the middle of a call: nobody waits for it any more."""
         if self._pool is not None:
+            workers = list((self._pool._processes or {}).values())  # from Python 3.14 on kill_workers() does this
             self._pool.shutdown(wait=False, cancel_futures=True)
-            for child in self._children | set(multiprocessing.active_children()):
-                child.kill()
+            for worker in workers:
+                worker.kill()
 
 
 class Cluster(NamedTuple):
