@@ -27,7 +27,7 @@ LINE = 16  # numbers in a cache line
 COEFFICIENTS = np.array(portable_math.COEFFICIENTS, dtype=np.float32)
 POWERS = portable_math.powers_of_two().numpy()
 LOG2_E, LN2_HIGH, LN2_LOW = F(portable_math.LOG2_E), F(portable_math.LN2_HIGH), F(portable_math.LN2_LOW)
-LIMIT, ZERO, HALF, ONE, EPS = F(portable_math.LIMIT), F(0), F(0.5), F(1), F(1e-8)
+LIMIT, ZERO, HALF, ONE, EPS = F(portable_math.LIMIT), F(0), F(0.5), F(1), F(portable_math.EPS)
 POWER_ZERO = portable_math.POWER_ZERO
 
 _wait = types.ExternalFunction("pthread_barrier_wait", types.int32(types.intp))
@@ -162,6 +162,19 @@ class ThreadNumber(NamedTuple):
     barrier: int
 
 
+@inlined
+def _slot(row: Any, used: Any, slot_of: Any, own: Any) -> Any:
+    """Where the sums of a row are kept, which occurs once more; the first time it is the next slot after `used`, emptied."""
+    slot = np.int64(slot_of[row])
+    if slot < 0:
+        slot = np.int64(used)
+        slot_of[row], own.rows[slot], own.times[slot] = slot, row, 0
+        for x in range(own.sums.shape[1]):
+            own.sums[slot, x] = ZERO
+    own.times[slot] += 1
+    return slot
+
+
 @compiled
 def train_batches(
     table: Any, squares: Any, pairs: Any, settings: Any, shared: Any, own: Any, thread: Any
@@ -202,14 +215,8 @@ def train_batches(
                     score = score + table[user, width] + table[item, width]
                 scores[row, k] = score if len(shift) == 0 else score - shift[item - offset]
             _to_gradient(loss, scores[row], gradient[row], items[j])
-            slot = slot_of[user]
-            if slot < 0:
-                slot = used
-                used += 1
-                slot_of[user], rows[slot], times[slot] = slot, user, 0
-                for x in range(columns):
-                    sums[slot, x] = ZERO
-            times[slot] += 1
+            slot = _slot(user, used, slot_of, own)
+            used = max(used, slot + 1)
             for k in range(entries):
                 item = items[j, k]
                 if item >= 0:
@@ -229,14 +236,8 @@ def train_batches(
                 item = items[j, k]
                 if item < 0 or item & mask != member:
                     continue
-                slot = slot_of[item]
-                if slot < 0:
-                    slot = used
-                    used += 1
-                    slot_of[item], rows[slot], times[slot] = slot, item, 0
-                    for x in range(columns):
-                        sums[slot, x] = ZERO
-                times[slot] += 1
+                slot = _slot(item, used, slot_of, own)
+                used = max(used, slot + 1)
                 error = gradient[j - first, k]
                 for x in range(width):
                     sums[slot, x] += error * table[user, x]

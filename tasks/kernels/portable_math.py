@@ -18,6 +18,7 @@ LN2_LOW: Final = -2.12194440e-4
 LIMIT: Final = 87.0  # exp(87) is below the largest float32, exp(-87) above the smallest normal one
 # Minimax polynomial of (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2, highest power first (Moshier 1989, Cephes: expf).
 COEFFICIENTS: Final = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+EPS: Final = 1e-8  # keeps a row that never had a gradient from dividing by zero in Adagrad and Adam
 POWER_ZERO: Final = 127  # position of 2^0 in `powers_of_two`
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from nightloop.tasks.kernels.portable_math import sqrt, sum_columns
+from nightloop.tasks.kernels.portable_math import EPS, sqrt, sum_columns
 from nightloop.tasks.modules.table_rows import put_rows, take_rows
 from nightloop.tasks.modules.train_config import Optimizer
-
-EPS = 1e-8  # keeps a row that never had a gradient from dividing by zero
 
 
 @dataclass
