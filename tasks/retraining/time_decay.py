@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.plan.errors import PlanError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 def check_half_life(name: str, given: float, unit: str = "periods") -> None:
@@ -24,6 +29,15 @@ def decayed_counts(logs: Logs, half_life: float) -> Tensor:
     """How often every item was taken at the close of `logs`, each time by its `decay_weights`, [items] float64."""
     item = logs.fields.index("item")
     return torch.bincount(logs.rows[:, item], decay_weights(logs, half_life), minlength=logs.sizes[item])
+
+
+def user_item_matrix(logs: Logs, row_weights: Tensor) -> csr_matrix:
+    """Users by items: the sum of the weights [n] of the rows of each pair."""
+    from scipy.sparse import csr_matrix  # only if a strategy factorises: the import takes time
+
+    user, item = logs.fields.index("user"), logs.fields.index("item")
+    pairs = (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())
+    return csr_matrix((row_weights.numpy(), pairs), shape=(logs.sizes[user], logs.sizes[item]))
 
 
 def decay_weights(logs: Logs, half_life: float) -> Tensor:

@@ -17,7 +17,7 @@ from nightloop.tasks.plan.plugins import require_package
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
-from nightloop.tasks.retraining.time_decay import decay_weights
+from nightloop.tasks.retraining.time_decay import decay_weights, user_item_matrix
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,8 @@ class ALS:
 
     def _factorise(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.als import AlternatingLeastSquares  # optional: a control for bake-offs
-        from scipy.sparse import csr_matrix
 
-        user, item = logs.fields.index("user"), logs.fields.index("item")
-        shape = (logs.sizes[user], logs.sizes[item])
-        row_weights = decay_weights(logs, self.half_life).float().numpy()
-        matrix = csr_matrix((row_weights, (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())), shape=shape)
+        matrix = user_item_matrix(logs, decay_weights(logs, self.half_life).float())
         als = AlternatingLeastSquares(  # type: ignore[no-untyped-call]
             factors=inner_width(model), regularization=self.regularization, alpha=self.alpha, num_threads=1,
             iterations=self.iterations, random_state=int(logs.generator("als").initial_seed() % 2**31),
@@ -108,7 +104,7 @@ class ALS:
         als.fit(matrix, show_progress=False)  # type: ignore[no-untyped-call]
         return Checkpoint(
             logs.period,
-            from_parts(model, _to_tensor(als.user_factors), _to_tensor(als.item_factors), torch.zeros(shape[1])),
+            from_parts(model, _to_tensor(als.user_factors), _to_tensor(als.item_factors), torch.zeros(matrix.shape[1])),
         )
 
 

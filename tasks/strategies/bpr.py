@@ -16,6 +16,7 @@ from nightloop.tasks.plan.plugins import require_package
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
+from nightloop.tasks.retraining.time_decay import user_item_matrix
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,8 @@ class BPR:
 
     def _factorise(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.bpr import BayesianPersonalizedRanking  # optional: a control for bake-offs
-        from scipy.sparse import csr_matrix
 
-        user, item = logs.fields.index("user"), logs.fields.index("item")
-        taken = (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())
-        matrix = csr_matrix((torch.ones(len(logs)).numpy(), taken), shape=(logs.sizes[user], logs.sizes[item]))
+        matrix = user_item_matrix(logs, torch.ones(len(logs)))
         bpr = BayesianPersonalizedRanking(
             factors=inner_width(model), learning_rate=self.rate, regularization=self.regularization, num_threads=1,
             iterations=self.epochs, random_state=int(logs.generator("bpr").initial_seed() % 2**31),

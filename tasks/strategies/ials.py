@@ -19,7 +19,7 @@ from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
-from nightloop.tasks.retraining.time_decay import check_half_life, decay_weights
+from nightloop.tasks.retraining.time_decay import check_half_life, decay_weights, user_item_matrix
 
 NUMBERS = 1 << 20  # of the factors that a chunk of rows gathers: 8 MB
 
@@ -122,8 +122,7 @@ class IALS:
         return self._factorise(model, logs, users, items, self.sweeps)
 
     def _factorise(self, model: Model, logs: Logs, users: Tensor, items: Tensor, sweeps: int) -> Checkpoint:
-        ids = (logs.rows[:, 0].numpy(), logs.rows[:, 1].numpy())
-        taken = csr_matrix((decay_weights(logs, self.half_life).numpy(), ids), shape=logs.sizes[:2])
+        taken = user_item_matrix(logs, decay_weights(logs, self.half_life))
         of_users, of_items = _pairs_by_row(taken), _pairs_by_row(taken.T.tocsr())
         with thread_pool() as pool:
             for _ in range(sweeps):

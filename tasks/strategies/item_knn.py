@@ -19,7 +19,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
-from nightloop.tasks.retraining.time_decay import check_half_life, decayed_counts
+from nightloop.tasks.retraining.time_decay import check_half_life, decayed_counts, user_item_matrix
 
 NEVER = 0.01  # added to every count before its logarithm is taken
 CELLS = 1 << 24  # of a dense block of users and items
@@ -115,8 +115,7 @@ class ItemKNN:
     def _similar_items(self, logs: Logs) -> PairScores:
         """The best similar items of each user, block by block of users."""
         decay = torch.exp2((logs.periods - logs.period).double() / self.memory)
-        ids = (logs.rows[:, 0].numpy(), logs.rows[:, 1].numpy())
-        taken = sp.csr_matrix((decay.numpy(), ids), shape=logs.sizes[:2])
+        taken = user_item_matrix(logs, decay)
         similarity = _cosine(taken, self.shrinkage) * self.weight
         step = max(CELLS // max(logs.sizes[1], 1), 1)
         parts = []
