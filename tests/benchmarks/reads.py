@@ -1,6 +1,6 @@
 """Benchmark `reads-365`: reads of the store in the 366th night of six strategies, and the seconds of `status` on a slow store.
 
-python -m tests.benchmarks.reads 365 HOME   # so many nights; a home whose nights are kept for the next run
+python -m tests.benchmarks.reads 365 HOME   # so many nights; a home whose nights are kept for a run with more of them
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -32,7 +33,8 @@ def run(nights: int = NIGHTS, home: str = "") -> dict[str, object]:
     from nightloop.tasks.simulation.deliver import deliver
     from tests.flows.tiny_pipeline import HISTORY, WORLD, raw_plan
 
-    days = [deliver(WORLD, place / "in", day).stem for day in range(HISTORY + nights + 1)]
+    world = replace(WORLD, start="2025-01-01")
+    days = [deliver(world, place / "in", day).stem for day in range(HISTORY + nights + 1)]
     training = {"training": {"epochs": 1}}
     strategies = {
         "still": {"use": "NoUpdate"}, "popular": {"use": "Popularity"}, "recent": {"use": "Recency"},
@@ -40,7 +42,9 @@ def run(nights: int = NIGHTS, home: str = "") -> dict[str, object]:
         "near": {"use": "L2SP", "options": training},
     }  # fmt: skip
     path = place / "tiny.yaml"
-    path.write_text(yaml.safe_dump(raw_plan(place, {"strategies": strategies})))
+    path.write_text(
+        yaml.safe_dump(raw_plan(place, {"strategies": strategies, "periods": {"every": "day", "start": world.start}}))
+    )
     if not (place / "home").exists():
         nightly(str(path), days[HISTORY - 1])
     backfill(str(path), end=days[HISTORY + nights - 2], what="missing")
