@@ -34,7 +34,9 @@ from pathlib import Path
 
 from nightloop.infra.backup_files import FORMAT, LIST, Backup, hold_directory, read_list
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Directory, Objects, open_for_reading
+from nightloop.tasks.objects.pipelines import KEY as PIPELINES
 from nightloop.tasks.objects.pipelines import readable_record
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.store_id import KEY as STORE_ID
@@ -49,7 +51,7 @@ from nightloop.tasks.resources import credentials
 from nightloop.tasks.retention.needed_blobs import needed_names, nights_of
 
 DUMP = "catalog.dump"
-FINAL = re.compile(r"store/pipelines/[^/]+/(log|nights)/.+")  # records that never change
+FINAL = re.compile(r"store/pipelines/[^/]+/(log|nights|overrides)/.+")  # records that never change
 UNCHANGED = ("store/blobs/", "lake/")  # files that never change, and that a backup keeps: who knows why they are gone
 KINDS = 5  # of keys, in the order in which they are copied
 
@@ -182,7 +184,7 @@ def _copy(objects: Objects, key: str, name: str, backup: Backup, before: Mapping
         return []
     problems = []
     try:
-        data = read_parsed(objects, key, partial(check_object, key) if name.startswith("store/") else bytes)
+        data = read_parsed(objects, key, partial(_verify, name))
     except ValueError as error:
         problems = [f"damaged in the store: {error}"]
         if name in before:
@@ -192,6 +194,14 @@ def _copy(objects: Objects, key: str, name: str, backup: Backup, before: Mapping
     if data is not None:  # None: a lease or a cached step that ended meanwhile
         backup.files[name] = blobs.put(backup.kept, data)
     return problems
+
+
+def _verify(name: str, data: bytes) -> bytes:
+    """The bytes of a file. Raises DataError if it is a blob or a sealed record of the store, and its hash is another one."""
+    key = name.removeprefix("store/")
+    if key in (PIPELINES, STORE_ID):
+        unseal(key, data)
+    return check_object(key, data) if key != name else data
 
 
 def _write(objects: Objects, key: str, data: bytes) -> None:
