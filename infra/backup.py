@@ -77,8 +77,8 @@ def make(directory: Path) -> str:
         made = datetime.now(UTC).isoformat()
         document = {"format": FORMAT, "made": made, "store": read_store_id(store), "files": dict(sorted(files.items()))}
         write_text(directory / LIST, json.dumps(document, indent=1))
-        for sha in {path.name for path in (directory / "blobs").iterdir()} - {*files.values()}:
-            (directory / "blobs" / sha).unlink()  # only the list before named it
+        for sha in {*before.values()} - {*files.values()}:
+            backup.path(sha).unlink(missing_ok=True)
     return "; ".join([f"{len(files)} files are in {directory}", *problems])
 
 
@@ -106,10 +106,6 @@ def restore(directory: Path) -> str:
 def _earlier_files(directory: Path, store: Objects, place: str) -> dict[str, str]:
     """The files of the backup that is in the directory; none if there is none. Raises ConflictError if it is another store's."""
     if not (directory / LIST).exists():
-        if others := sorted({path.name for path in directory.iterdir() if path.name[0] != "."} - {"blobs"}):
-            raise ConflictError(
-                f"{directory} is not empty ({others[0]}) and holds no complete backup; give another directory"
-            )
         return {}
     document, identity = read_list(directory), read_store_id(store)
     if document["store"] != identity:
@@ -215,7 +211,7 @@ def _dump_catalogs(settings: Settings, backup: Backup) -> None:
     with tempfile.TemporaryDirectory(dir=backup.kept.path, prefix=".dump-") as room:
         if catalog := settings.postgres:
             copy = Path(room) / DUMP
-            _run(["pg_dump", "--format=custom", f"--file={copy}", f"--dbname={catalog.server}"], catalog.password)
+            _run(["pg_dump", "--format=custom", f"--file={copy}", f"--dbname={catalog.with_deadlines}"], catalog.password)
             backup.files[DUMP] = blobs.put(backup.kept, copy.read_bytes())
             return
         for path in sorted((settings.home / "lake").glob("*.sqlite")):
@@ -231,7 +227,7 @@ def _restore_catalogs(settings: Settings, backup: Backup) -> None:
     if bool(catalog) != (catalogs == [DUMP]):
         raise ConflictError("the backup is of another kind of catalog than NIGHTLOOP_CATALOG names; set it as it was")
     if catalog:
-        words = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={catalog.server}"]
+        words = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={catalog.with_deadlines}"]
         _run([*words, str(backup.path(backup.files[DUMP]))], catalog.password)
         return
     for name in catalogs:

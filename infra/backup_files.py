@@ -16,6 +16,7 @@ from nightloop.tasks.plan.errors import ConflictError, DataError
 
 FORMAT = 2
 LIST = "backup.json"  # replaced last: a directory without it holds no complete backup
+LOCK = ".make"
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ class Backup:
 
 @contextmanager
 def hold_directory(directory: Path) -> Iterator[None]:
-    """While the block runs, no other `make` writes to the directory."""
+    """While the block runs, no other `make` writes to the directory. Raises ConflictError if it is something else's."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".make").open("a") as lock:
+    others = sorted(path.name for path in directory.iterdir())
+    if others and not (directory / LIST).exists() and LOCK not in others:
+        raise ConflictError(f"{directory} is not empty ({others[0]}) and holds no backup; give another directory")
+    with (directory / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

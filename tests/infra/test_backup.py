@@ -109,14 +109,17 @@ def test_what_is_refused_changes_nothing(tiny: Tiny, tmp_path: Path, monkeypatch
     blob.write_bytes(kept)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letters").touch()
+    (tmp_path / "blobs" / "blobs").mkdir(parents=True)  # of another program
     with pytest.raises(DataError, match="no complete backup"):
         backup.restore(tmp_path / "other")
     with pytest.raises(ConflictError, match="there is no store at"):
         backup.make(tmp_path / "another")
     assert not (tmp_path / "restored").exists() and not (tmp_path / "another").exists()
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tiny.home / "home"))
-    with pytest.raises(ConflictError, match="is not empty .letters. and holds no complete backup"):
+    with pytest.raises(ConflictError, match="is not empty .letters. and holds no backup"):
         backup.make(tmp_path / "other")
+    with pytest.raises(ConflictError, match="is not empty .blobs. and holds no backup"):
+        backup.make(tmp_path / "blobs")
     assert tiny.record() == before
 
 
@@ -206,6 +209,18 @@ def test_an_incomplete_listing_makes_no_incomplete_backup(
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
     backup.restore(tmp_path / "backup")
     assert healthy()
+
+
+def test_a_first_backup_that_was_cut_off_can_be_made_again(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "_dump_catalogs", fail)
+        with pytest.raises(ConnectionError):
+            backup.make(tmp_path / "backup")
+    with pytest.raises(DataError, match="no complete backup"):
+        backup.restore(tmp_path / "backup")
+    assert "files are in" in backup.make(tmp_path / "backup")
 
 
 def test_files_that_no_backup_needs_are_removed(tiny: Tiny, tmp_path: Path) -> None:
