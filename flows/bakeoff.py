@@ -14,6 +14,7 @@ from pydantic import Field
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.flows.scheduled_time import scheduled_time
+from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, resolve_field
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job, preparations
 from nightloop.tasks.bakeoff.json_report import BakeoffReport
@@ -42,7 +43,7 @@ from nightloop.tasks.run_bakeoff import (
     tuning_jobs,
     write_history,
 )
-from nightloop.tasks.runner import open_cluster, side_by_side
+from nightloop.tasks.runner import open_cluster
 from nightloop.tasks.schedule import newest_period, period_name
 
 Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://[^\s@]+)?|ray://[^\s@]+)$")]

@@ -15,6 +15,7 @@ from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import night_name
 from nightloop.flows.run_summary import report_early_end, summarize
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
+from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.collect import collect, pass_over, replay
 from nightloop.tasks.follow_champion import move_champion
 from nightloop.tasks.lake.landing import Landing
@@ -27,7 +28,7 @@ from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain
-from nightloop.tasks.runner import measured, open_runner, side_by_side, workers_for
+from nightloop.tasks.runner import measured, open_runner, workers_for
 from nightloop.tasks.schedule import (
     decide_override,
     newest_shown,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from nightloop.flows.bakeoff import WorkerPool
+from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.bakeoff.jobs import JobTable, candidate_job, cell_job, start_job
 from nightloop.tasks.bakeoff.result import CLICKS, RunResult
 from nightloop.tasks.bakeoff.worker import Job, end_workers
@@ -18,7 +19,6 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.reports.format import plural, seconds
 from nightloop.tasks.run_bakeoff import prepare_jobs, remaining_jobs, run_cell
 from nightloop.tasks.run_tuning import gain_over, mean_over, trial_of
-from nightloop.tasks.runner import side_by_side
 from nightloop.tasks.tuning.periods import SearchPeriods
 from nightloop.tasks.tuning.result import TunedStrategy
 from nightloop.tasks.tuning.search import SettingSearch, SettingTrial

@@ -10,6 +10,7 @@ from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.gate.policy import pins_by_hand, proposed
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects.clock import store_time
+from nightloop.tasks.objects.copies import with_copies
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
@@ -116,7 +117,8 @@ def _find_night(objects: Objects, plan: Plan, period: str, manifest: str, newest
         return found
     if not manifest.strip():
         return newest
-    chain = manifest_store.read_chain(objects, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
+    seen = with_copies(objects, plan.pipeline)
+    chain = manifest_store.read_chain(seen, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
     named = [night for night in chain if night.hash.startswith(manifest.strip())]
     if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
         raise PlanError(

@@ -59,6 +59,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
             write_text(path, stored)
         return str(path)
     history = history_of(objects, plan, record)
+    record.store.save()
     drawn = page(history) + stamp
     save_report(objects, plan.pipeline, drawn)
     write_text(path, drawn)

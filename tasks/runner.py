@@ -13,12 +13,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from multiprocessing.reduction import ForkingPickler
 from threading import Lock, Thread
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -33,10 +34,13 @@ from nightloop.tasks.resources import credentials
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
-Item = TypeVar("Item")
 LONG = 20.0  # seconds of training that are left, from which two processes that must first start are quicker than one
 ONE_THREAD = 1.3  # processors a strategy uses; with more, processes side by side would only share them
 PATIENCE = 15  # seconds for a cluster to answer
+NO_WORKERS = (
+    600  # seconds after which a cluster without workers has failed; one that scales by itself may start some before
+)
+LOOK = 10  # seconds between two looks at the workers of a cluster
 
 
 class Runner(Protocol):
@@ -105,24 +109,6 @@ def open_cluster(given: str, security: Any = None) -> Cluster:
     return _dask(address, security) if kind == "dask" else _ray(given)
 
 
-def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
-    """Call a task on each item, at most `workers` at a time, in threads. After the first error no further call starts.
-
-    Ctrl-C does not wait for the calls: the caller must end what `work` started.
-    """
-    pool, interrupted = ThreadPoolExecutor(max_workers=workers), False
-    try:
-        running = [pool.submit(copy_context().run, work, item) for item in items]
-        for ended in wait(running, return_when=FIRST_EXCEPTION).done:
-            ended.result()
-        return [future.result() for future in running]
-    except BaseException as error:
-        interrupted = not isinstance(error, Exception)
-        raise
-    finally:
-        pool.shutdown(wait=not interrupted, cancel_futures=True)
-
-
 @dataclass
 class Processes:
     """Processes of this machine, started by the first call. A process that dies is replaced once, and its call repeated."""
@@ -175,8 +161,7 @@ class Cluster(NamedTuple):
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """As `Runner.call`."""
-        result: R = self.send(Work(function, args, kwargs, _identity()))
-        return result
+        return self.send(Work(function, args, kwargs, _identity()))  # type: ignore[no-any-return]
 
 
 class Identity(NamedTuple):
@@ -222,7 +207,14 @@ def _compute(work: Work) -> Any:
             f"a worker has {difference}. Nothing was written. Start it with the packages and the NIGHTLOOP_ settings "
             "of the run"
         )
-    return work.function(*work.args, **work.kwargs)
+    try:
+        return work.function(*work.args, **work.kwargs)
+    except Exception as error:
+        try:
+            ForkingPickler.loads(ForkingPickler.dumps(error))
+        except Exception:  # one that the run cannot read would break its pool of processes
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        raise
 
 
 def _start_worker(threads: int) -> None:
@@ -259,11 +251,26 @@ def _dask(address: str, security: Any) -> Cluster:
     except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
         raise PlanError(f"no Dask scheduler answers at {address}: {error}") from None
 
+    def wait_for(future: Any) -> Any:
+        last_seen = time.monotonic()
+        while True:
+            try:
+                return future.result(timeout=LOOK)
+            except TimeoutError:
+                if future.done():  # an error of the work itself
+                    raise
+            with suppress(OSError):  # the scheduler is gone; the client tries to reach it again, then cancels the work
+                last_seen = time.monotonic() if client.nthreads() else last_seen
+            if time.monotonic() - last_seen > NO_WORKERS:
+                raise BrokenExecutor(f"the Dask cluster at {address} has had no worker for {NO_WORKERS} seconds")
+
     def send(work: Work) -> Any:
         try:
-            return client.submit(_compute, work, pure=False).result()
+            return wait_for(client.submit(_compute, work, pure=False))
         except KilledWorker as error:
             raise BrokenExecutor(f"the workers of {address} died while they computed: {error}") from None
+        except CancelledError:
+            raise BrokenExecutor(f"the Dask scheduler at {address} ended, or cancelled the work") from None
 
     workers = sum(client.nthreads().values())
     if not workers:

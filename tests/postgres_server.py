@@ -24,6 +24,7 @@ class Postgres:
     port: int
     user: str = "postgres"
     password: str = ""
+    log: Path = Path("/dev/null")
 
     def run(self, program: str, *words: str) -> str:
         """What a program of PostgreSQL (psql, pg_dump, ...) says, as a client of this server."""
@@ -71,7 +72,7 @@ def running_postgres(user: str = "postgres", password: str = "") -> Iterator[Pos
     start = [*control, "-o", options, "-l", str(folder / "log"), "start"]
     subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd="/")
     try:
-        yield Postgres(programs, port, user, password)
+        yield Postgres(programs, port, user, password, folder / "log")
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd="/")
         shutil.rmtree(folder)

@@ -16,10 +16,10 @@ def finite(value: float | None) -> float | None:
 
 
 def share(relative: float | None) -> str:
-    """`4.3 %`, without its sign; `an unknown share` if the base is zero."""
-    return (
-        f"{abs(relative):.1%}".replace("%", " %") if relative is not None and isfinite(relative) else "an unknown share"
-    )
+    """`4.3 %`, without its sign; `an unknown share` if the base is zero, and no figure if it is nearly zero."""
+    if relative is None or not isfinite(relative):
+        return "an unknown share"
+    return f"{abs(relative):.1%}".replace("%", " %") if abs(relative) <= 10 else "more than 1,000 %"
 
 
 def figures(estimate: Interval, served: float) -> dict[str, JsonValue]:

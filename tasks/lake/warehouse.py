@@ -220,19 +220,20 @@ def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> None:
-    """Load an extension: the installed one, else from its wheel, which is signed and needs no network."""
+    """As `load_extension`; remember that its signature was verified."""
     unsigned_taken = (connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0]
     if extension not in _SIGNED and unsigned_taken:  # a connection that refuses unsigned ones verifies them itself
         with duckdb.connect() as strict:
-            _load_or_import(strict, extension)
-    _load_or_import(connection, extension)
+            load_extension(strict, extension)
+    load_extension(connection, extension)
     if extension not in _SIGNED:
         _SIGNED.add(extension)
         if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
             remember_signature(room, extension, str(file))
 
 
-def _load_or_import(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+def load_extension(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Load an extension: the installed one, else from its wheel, which is signed and needs no network. Raises ConflictError."""
     try:
         connection.load_extension(extension)
     except duckdb.Error:
@@ -245,7 +246,6 @@ def _load_or_import(connection: duckdb.DuckDBPyConnection, extension: str) -> No
 
 
 def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
-    """Give DuckDB the address of S3 and the credentials."""
     _load(connection, "httpfs", settings.home / "lake")
     url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
     words = {

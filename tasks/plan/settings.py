@@ -6,8 +6,9 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nightloop import infra
@@ -23,7 +24,7 @@ CREDENTIALS = (
 
 
 class Settings(BaseSettings):
-    """Places and limits, each from an environment variable `NIGHTLOOP_<NAME>`."""
+    """Places and limits, each from an environment variable `NIGHTLOOP_<NAME>`. Raises PlanError if one is not allowed."""
 
     model_config = SettingsConfigDict(env_prefix="NIGHTLOOP_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -63,16 +64,22 @@ class Settings(BaseSettings):
         120, ge=5, le=86_400, description="A writer that shows no sign of life this long is presumed dead."
     )
 
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise PlanError("; ".join(_sentence(mistake) for mistake in error.errors(include_url=False))) from None
+
     @field_validator("catalog")
     @classmethod
     def _check_catalog(cls, given: SecretStr) -> SecretStr:
         text = given.get_secret_value()
         if text and not text.startswith("postgres:"):
-            raise PlanError(f"NIGHTLOOP_CATALOG names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
+            raise PlanError(f"it names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
         try:
             dsn.read_catalog(text.removeprefix("postgres:"))
         except ValueError as error:
-            raise PlanError(f"NIGHTLOOP_CATALOG, behind postgres: {error}") from None
+            raise PlanError(f"behind postgres: {error}") from None
         return given
 
     @field_validator("store", "data", "s3_endpoint")
@@ -142,6 +149,13 @@ class Settings(BaseSettings):
         """The directory or s3:// prefix of a pipeline's Parquet files, absolute and without a slash at its end."""
         place = self.lake_place if "://" in self.lake_place else str(Path(self.lake_place).absolute())
         return f"{place}/{pipeline}"
+
+
+def _sentence(mistake: Any) -> str:
+    """A mistake in a setting, by the name of its environment variable; its value may hold a credential."""
+    name = str(mistake["loc"][0])
+    variable = name if name.isupper() else f"NIGHTLOOP_{name.upper()}"
+    return f"{variable}: {mistake['msg'].removeprefix('Value error, ')}"
 
 
 def user_cache() -> Path:

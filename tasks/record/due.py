@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.objects import pipelines
+from nightloop.tasks.objects.copies import with_copies
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
@@ -45,35 +46,26 @@ def due_nights(objects: Objects, plan: Plan, target: int, catch_up: int) -> list
 
 def _unfinished_nights(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
     """Nights that are missing or blocked, in order. Manifests are read in blocks, and only as far as the caller asks."""
+    seen = with_copies(objects, plan.pipeline)
     for begin in range(root_period(plan), target + 1, BLOCK):
         block = range(begin, min(begin + BLOCK, target + 1))
-        chain = manifest_store.read_chain(objects, plan.pipeline, block[0], block[-1])
+        chain = manifest_store.read_chain(seen, plan.pipeline, block[0], block[-1])
         yield from (index for index in block if index not in chain or chain[index].outcome == "blocked")
 
 
 def following_period(objects: Objects, plan: Plan) -> int:
     """The first period after the chain's last night: the one that is due if periods are counted, not dated."""
-    index = root_period(plan)
-    while (
-        night := manifest_store.current_manifest(objects, plan.pipeline, index)
-    ) is not None and night.outcome != "blocked":
-        index += 1
-    return index
+    return next(_unfinished_nights(objects, plan, newest_recorded(objects, plan) + 1))
 
 
 def newest_recorded(objects: Objects, plan: Plan) -> int:
     """Index of the last night that has a manifest, damaged or not; below the root if there is none."""
-    index = root_period(plan)
-    while objects.read(manifest_store.manifest_key(plan.pipeline, index, 1)) is not None:
-        index += 1
-    return index - 1
+    return manifest_store.newest_index(objects, plan.pipeline, root_period(plan))
 
 
 def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
     """The plan of the pipeline's newest valid night, as its manifest holds it; None if it has no night."""
-    plan = None
-    for root in pipelines.first_nights(objects, pipeline) or ():
-        index = root
-        while (night := manifest_store.verified_manifest(objects, pipeline, index)) is not None:
-            plan, index = night.plan, index + 1
-    return plan
+    roots = pipelines.first_nights(objects, pipeline) or ()
+    index = manifest_store.newest_index(objects, pipeline, max(roots)) if roots else -1
+    night = manifest_store.verified_manifest(objects, pipeline, index) if index >= 0 else None
+    return night.plan if night else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -61,11 +62,16 @@ def read_chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[i
 def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
     """Current manifests of these periods, and what is wrong with the damaged ones. Each is read once.
 
-    They are read in parallel, because a store may be slow.
+    They are read in parallel, because a store may be slow. A night that the listing leaves out is read by its key. Behind the
+    last night that is listed, and those that follow it, there is none: a night needs the one before it.
     """
+    newest = listed_revisions(objects, pipeline)
+    last = min(last, _end_of(objects, pipeline, newest, first))
 
     def read_or_explain(index: int) -> Manifest | str | None:
         try:
+            if index in newest and (stored := objects.read(manifest_key(pipeline, index, newest[index]))):
+                return parse_manifest(objects, (pipeline, index, newest[index]), stored[0])
             return verified_manifest(objects, pipeline, index)
         except ValueError as error:
             return str(error)
@@ -75,6 +81,30 @@ def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tupl
         results = dict(zip(indexes, pool.map(read_or_explain, indexes), strict=True))
     good = {index: result for index, result in results.items() if isinstance(result, Manifest)}
     return good, {index: result for index, result in results.items() if isinstance(result, str)}
+
+
+def listed_revisions(objects: Objects, pipeline: str) -> dict[int, int]:
+    """The newest revision of each night by its index, as the store lists them. A listing may leave out what is new."""
+    prefix = f"pipelines/{checked_pipeline(pipeline)}/nights/"
+    newest: dict[int, int] = {}
+    for key in objects.keys(prefix):
+        if named := re.fullmatch(r"(\d{6})/(\d{4})\.json", key.removeprefix(prefix)):
+            night, revision = int(named[1]), int(named[2])
+            newest[night] = max(revision, newest.get(night, 0))
+    return newest
+
+
+def newest_index(objects: Objects, pipeline: str, root: int) -> int:
+    """Index of the last night that has a manifest, damaged or not; below the root if there is none."""
+    return _end_of(objects, pipeline, listed_revisions(objects, pipeline), root)
+
+
+def _end_of(objects: Objects, pipeline: str, listed: Collection[int], root: int) -> int:
+    """The last night that is listed, or that follows the listed ones without a gap; below the root if there is none."""
+    index = max((night for night in listed if night >= root), default=root - 1) + 1
+    while objects.read(manifest_key(pipeline, index, 1)) is not None:
+        index += 1
+    return index - 1
 
 
 def manifest_by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:

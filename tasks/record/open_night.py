@@ -63,7 +63,7 @@ def open_night(
     at = period(plan.periods, landings[-1].period)
     previous = manifest_store.predecessor(objects, plan.pipeline, at.index, root_period(plan))
     refuse_changed_plan(plan, previous, at.name)
-    entries = promotion_log.read_log(objects, plan.pipeline)
+    entries = promotion_log.known_log(objects, plan.pipeline)
     incumbent = champion_after(previous, entries)
     passed = _validate_landings(objects, warehouse, plan, landings, previous)
     night = Night(

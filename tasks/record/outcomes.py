@@ -108,7 +108,7 @@ def _manifest(night: Night, fields: Mapping[str, object]) -> Manifest:
 
 def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
     """Write the manifest. Raises ConflictError if another run or person moved the champion or wrote this night meanwhile."""
-    newest = promotion_log.read_log(objects, manifest.pipeline)
+    newest = promotion_log.known_log(objects, manifest.pipeline)
     if (newest[-1].number if newest else 0) != night.entry:
         raise ConflictError(
             f"{manifest.pipeline}: the champion was changed while {manifest.name} ran ({newest[-1].reason!r}); "

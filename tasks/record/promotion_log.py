@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.copies import with_copies
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
@@ -66,6 +67,11 @@ def read_log(objects: Objects, pipeline: str) -> list[Entry]:
     return [entry for entry in entries if entry is not None]
 
 
+def known_log(objects: Objects, pipeline: str) -> list[Entry]:
+    """As `read_log`, but entries that were read before come from their copies."""
+    return read_log(with_copies(objects, pipeline), pipeline)
+
+
 def append_promotion(
     objects: Objects, pipeline: str, entry: Entry, expect: int, check: Callable[[Entry], None] | None = None
 ) -> Entry | None:
@@ -93,7 +99,7 @@ def append_rollback(
     Raises PlanError without a reason, or if there is no champion to return to.
     """
     refuse_without_reason("a rollback", act.reason)
-    entries = read_log(objects, pipeline)
+    entries = known_log(objects, pipeline)
     written = entries[expect:]  # our own entry, if an earlier attempt succeeded without an answer
     target = rollback_target(entries[:expect], to)
     entry = _draft_act(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})

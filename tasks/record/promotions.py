@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from nightloop.tasks.objects.copies import with_copies
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
 from nightloop.tasks.plan.load import as_given
@@ -46,7 +47,7 @@ def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | Non
 
     The gate took into account the acts by hand that the night knew. If the log has a newer one, the champion stays.
     """
-    entries = promotion_log.read_log(objects, manifest.pipeline)  # this also updates a stale pointer after a crash
+    entries = promotion_log.known_log(objects, manifest.pipeline)  # this also updates a stale pointer after a crash
     newest = entries[-1] if entries else None
     champion = manifest.champion
     if champion is None or (newest and (champion_of(newest) == champion or newest.at_period > manifest.period)):
@@ -84,7 +85,7 @@ def promote_checkpoint(
             f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
             "earlier night: give the period of a night in which it was trained"
         )
-    entries = promotion_log.read_log(objects, manifest.pipeline)
+    entries = promotion_log.known_log(objects, manifest.pipeline)
     last = entries[-1] if entries else None
     entry = draft_entry(manifest, strategy, act, force)
     entry = entry.model_copy(update={"pinned": pin})
@@ -106,7 +107,7 @@ def roll_back(
     The same rollback again (same person, same reason) changes nothing, unless `after` names the entry to start from: then
     the log must end there. Raises as `promote_checkpoint` does.
     """
-    entries = promotion_log.read_log(objects, pipeline)
+    entries = promotion_log.known_log(objects, pipeline)
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to roll back")
     last = entries[-1]
@@ -132,7 +133,7 @@ def roll_back(
 
 def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
     """Pin the champion, so that the gate may not move it, or unpin it. Raises as `promote_checkpoint` does."""
-    entries = promotion_log.read_log(objects, pipeline)
+    entries = promotion_log.known_log(objects, pipeline)
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
     last, pinned = entries[-1], current_pin(entries)
@@ -151,7 +152,8 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
 
     Raises NotReady if no night is complete.
     """
-    chain, _ = manifest_store.survey_chain(objects, plan.pipeline, root_period(plan), newest_recorded(objects, plan))
+    seen, newest = with_copies(objects, plan.pipeline), newest_recorded(objects, plan)
+    chain, _ = manifest_store.survey_chain(seen, plan.pipeline, root_period(plan), newest)
     complete = [index for index, night in chain.items() if night.outcome == "complete"]
     if not complete:
         raise NotReady(

@@ -61,8 +61,12 @@ def count(value: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A signed relative change: 0.034 is `+3.4 %`."""
-    return NONE if share is None or not math.isfinite(share) else f"{100 * share:+.{digits}f} %".replace("-", "−")
+    """A signed relative change: 0.034 is `+3.4 %`. Above a thousand percent it has no size: its base is nearly zero."""
+    if share is None or not math.isfinite(share):
+        return NONE
+    if abs(share) > 10:
+        return "more than +1,000 %" if share > 0 else "less than −1,000 %"
+    return f"{100 * share:+.{digits}f} %".replace("-", "−")
 
 
 def seconds(value: float | None) -> str:

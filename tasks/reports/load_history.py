@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -15,6 +16,7 @@ from nightloop.tasks.evaluation.scored_rows import rows_from_bytes
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.copies import WithCopies, with_copies
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.record import manifest_store, promotion_log
@@ -26,7 +28,8 @@ from nightloop.tasks.record.period_states import overview
 from nightloop.tasks.record.timings import read_timings
 from nightloop.tasks.reports.history import History
 
-DETAILED = 30  # newest nights that are read in full: validation tables and scores of single rows
+DETAILED = 30  # newest nights whose validation tables are read
+SCORED = 20  # newest nights whose scores of single rows are read, for paired intervals
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class RecordedNights:
     states: Mapping[int, State]
     later: int  # periods after those of `states` that are missing
     log: Sequence[Entry]
+    store: WithCopies  # what they were read from
 
     @property
     def stamp(self) -> str:
@@ -55,10 +59,10 @@ class RecordedNights:
 
 def read_recorded_nights(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> RecordedNights:
     """What the records say of every night up to period `last`, or the last night that was recorded."""
-    root = root_period(plan)
+    root, seen = root_period(plan), with_copies(objects, plan.pipeline)
     newest = max(newest_recorded(objects, plan), root, root if last is None else last)
-    nights, states = overview(objects, warehouse, plan, newest)
-    return RecordedNights(nights, states, newest - max(states), promotion_log.read_log(objects, plan.pipeline))
+    nights, states = overview(seen, warehouse, plan, newest)
+    return RecordedNights(nights, states, newest - max(states), promotion_log.read_log(seen, plan.pipeline), seen)
 
 
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
@@ -68,8 +72,17 @@ def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int |
 
 def history_of(objects: Objects, plan: Plan, recorded: RecordedNights) -> History:
     """The same from nights that were read already: the newest of them are read in full."""
-    nights, states = recorded.nights, recorded.states
+    nights, states, seen = recorded.nights, recorded.states, recorded.store
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
+    judged = [i for i in sorted(newest)[-SCORED:] if nights[i].scores]
+    with ThreadPoolExecutor(16) as pool:  # a store may be slow
+        notes = list(pool.map(lambda night: _numbers(read_timings(seen, night) or {}), nights.values()))
+        scored = list(pool.map(lambda i: _scores(objects, nights[i]), judged))
+        tables = list(
+            pool.map(
+                lambda n: json.loads(blobs.get(seen, n.validated[-1].blob)) if n.validated else None, newest.values()
+            )
+        )
     return History(
         pipeline=plan.pipeline,
         nights=nights,
@@ -77,10 +90,10 @@ def history_of(objects: Objects, plan: Plan, recorded: RecordedNights) -> Histor
         names={i: period(plan.periods, i).name for i in states if i not in nights},
         later=recorded.later,
         log=recorded.log,
-        notes={i: numbers for i, night in nights.items() if (numbers := _numbers(read_timings(objects, night) or {}))},
-        validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
-        earlier={i: _earlier(objects, night) for i, night in newest.items() if night.revision > 1},
-        scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
+        notes={i: numbers for i, numbers in zip(nights, notes, strict=True) if numbers},
+        validations={i: table for i, table in zip(newest, tables, strict=True) if table is not None},
+        earlier={i: _earlier(seen, night) for i, night in newest.items() if night.revision > 1},
+        scored=dict(zip(judged, scored, strict=True)),
     )
 
 

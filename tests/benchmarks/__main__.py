@@ -23,6 +23,7 @@ BENCHMARKS = {
     "collect": "collect",
     "score": "score",
     "night-overhead": "night_overhead",
+    "reads-365": "reads",
     "predictor": "predictor",
     "reloop2-memory": "reloop2_memory",
     "serve-load": "serve_load",

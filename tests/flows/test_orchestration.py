@@ -19,10 +19,10 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 import nightloop.flows.nightly
 import nightloop.tasks.score
 from nightloop.flows.nightly import nightly
+from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import orchestration
 from nightloop.tasks.orchestration import Run, failed, flow, run, task
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.runner import side_by_side
 from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server
 

@@ -8,17 +8,18 @@ import signal
 import socket
 import ssl
 import warnings
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from nightloop.flows.bakeoff import local_dask
+from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import runner
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.runner import Identity, compute, measured, open_runner, side_by_side, workers_for
+from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
 FINE_TUNE = {"use": "FineTune", "options": {"training": {"epochs": 1}}}
@@ -72,6 +73,45 @@ def test_a_worker_that_dies_is_replaced_once(tmp_path: Path) -> None:
         assert compute(die_once, tmp_path / "died") != os.getpid()
         with pytest.raises(BrokenExecutor):
             compute(die)
+
+
+class TwoArguments(Exception):
+    """An error that a pickle cannot restore: it is made of two arguments, and keeps one."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} at {where}")
+
+
+def raise_two_arguments() -> None:
+    raise TwoArguments("no rows", "night 3")
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_its_words() -> None:
+    with open_runner("processes:1"), pytest.raises(RuntimeError, match="TwoArguments: no rows at night 3") as raised:
+        compute(raise_two_arguments)
+    assert not isinstance(raised.value, BrokenExecutor)  # which says that the worker died
+
+
+def test_a_dask_cluster_that_loses_its_workers_or_its_scheduler_fails_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(runner, "NO_WORKERS", 1)
+    monkeypatch.setattr(runner, "LOOK", 0.2)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        opened = runner.open_cluster(f"dask:{cluster.scheduler_address}")
+        assert opened.call(os.getpid) != os.getpid()
+        cluster.scale(0)
+        with pytest.raises(BrokenExecutor, match="has had no worker for 1 seconds"):
+            opened.call(os.getpid)
+        with ThreadPoolExecutor(1) as pool:
+            monkeypatch.setattr(runner, "NO_WORKERS", 60)
+            waiting = pool.submit(opened.call, os.getpid)
+            cluster.close()
+            with pytest.raises(BrokenExecutor, match="ended, or cancelled the work"):
+                waiting.result()
+        opened.close()
 
 
 def test_the_processes_end_with_the_run() -> None:

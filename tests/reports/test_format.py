@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from nightloop.tasks.gate.numbers import share
 from nightloop.tasks.reports import format as w
 from nightloop.tasks.reports.table import Cell, Table, as_html, as_markdown, as_rich
 
@@ -93,6 +94,8 @@ def test_numbers() -> None:
     assert w.number(float("nan")) == w.number(None) == w.count(None) == w.size(None) == w.percent(None) == "–"
     assert (w.size(812), w.size(4100), w.size(96e6)) == ("812 B", "4.1 kB", "96 MB")
     assert (w.percent(0.034), w.percent(-0.034)) == ("+3.4 %", "−3.4 %")
+    assert (w.percent(1e7), w.percent(-1e7)) == ("more than +1,000 %", "less than −1,000 %")  # a base of nearly zero
+    assert (share(-0.034), share(1e7), share(None)) == ("3.4 %", "more than 1,000 %", "an unknown share")
     assert w.join_words(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     assert (w.join_words([]), w.join_words(["a"]), w.join_words(["a", "b"])) == ("", "a", "a and b")
 

@@ -1,0 +1,158 @@
+"""Database: logs in a table of PostgreSQL, MySQL, SQLite or DuckDB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from nightloop.tasks.formats.file_columns import check_columns
+from nightloop.tasks.lake.batches import WIDEST
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.source_database import EXTENSIONS, attach_database
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan import dsn
+from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.plan import Columns
+
+EPOCH = datetime(1970, 1, 1)
+UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "days": 86_400e6}  # µs of each
+DATES = ("DATE", "TIMESTAMP")
+WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)")
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """Logs in a table of PostgreSQL, MySQL, SQLite or DuckDB, read through DuckDB, which changes nothing there.
+
+    The database is asked for the rows of one period if the plan's time is a column of dates or timestamps, or of whole
+    numbers whose `time_unit` the plan names. An index on that column makes this fast. Of texts and other numbers the
+    whole table is read every night. A timestamp without a zone is in UTC. A row without a time belongs to no period and
+    is not read, except if periods are equal counts of rows. What a table does not show, such as a column of another
+    table, a view can.
+
+    Parameters
+    ----------
+    kind : {"postgres", "mysql", "sqlite", "duckdb"}
+        Which database it is. MySQL needs DuckDB's extension: pip install duckdb-extension-mysql-scanner.
+    connection : str
+        sqlite and duckdb: the path of the file. postgres and mysql: keyword=value pairs such as "host=db dbname=shop
+        user=reader" (mysql: "host=db database=shop user=reader"), without a password, because plans are stored. The
+        password of PostgreSQL comes from ~/.pgpass or PGPASSWORD, that of MySQL from MYSQL_PWD.
+    table : str
+        The table or view, with its schema if it is not the usual one: "events" or "shop.events".
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, or `connection` holds a password.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import sqlite3
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Calendar, Columns
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.database import Database
+    >>> columns, day = Columns(user="who", item="what", time="at"), period(Calendar(start="2026-01-01"), 0)
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "shop") as warehouse:
+    ...     with sqlite3.connect(f"{folder}/shop.db") as shop:
+    ...         _ = shop.execute("CREATE TABLE plays (who TEXT, what TEXT, at TIMESTAMP)")
+    ...         _ = shop.execute("INSERT INTO plays VALUES ('ann', 'tea', '2026-01-01'), ('bob', 'jam', '2026-01-02')")
+    ...     shop.close()
+    ...     [batch] = Database("sqlite", f"{folder}/shop.db", "plays").batches(warehouse, day, columns)
+    >>> batch.select(["who", "what"]).to_pylist()
+    [{'who': 'ann', 'what': 'tea'}]
+    """
+
+    kind: Literal["postgres", "mysql", "sqlite", "duckdb"]
+    connection: str
+    table: str
+
+    def __post_init__(self) -> None:
+        """Raise PlanError if an option is out of range, or holds a password."""
+        if self.kind not in EXTENSIONS:
+            raise PlanError(f"kind is {str(self.kind)[:40]!r}, must be {', '.join(EXTENSIONS)}")
+        for name in ("connection", "table"):
+            given = getattr(self, name)
+            if not isinstance(given, str) or not 0 < len(given.strip()) <= 4096:
+                raise PlanError(f"the database source needs `{name}`, of at most 4,096 characters")
+        if not all(part.strip() for part in self.parts) or len(self.parts) > 2:
+            raise PlanError(
+                f"table is {self.table[:80]!r}, must be a name, or a schema and a name: events, shop.events"
+            )
+        password = (
+            dsn.read_catalog(self.connection).password
+            if self.kind == "postgres"
+            else self.kind == "mysql" and re.search(r"\b(password|passwd|pass)\s*=|://[^/@]*:[^/@]*@", self.connection)
+        )
+        if password:
+            raise PlanError(
+                "connection holds a password, and plans are stored: leave it out, and set PGPASSWORD or ~/.pgpass (postgres) or "
+                "MYSQL_PWD (mysql)"
+            )
+
+    @property
+    def parts(self) -> list[str]:
+        """The table's schema, if it was given, and its name."""
+        return self.table.strip().split(".")
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"table {self.table} of a {self.kind} database"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's rows. Raises FileNotFoundError if there is no such file, StoreError if the database cannot be opened,
+        DataError if it has no such table or column."""
+        if self.kind in ("sqlite", "duckdb") and not Path(self.connection).is_file():
+            raise FileNotFoundError(
+                f"no {self.kind} file {self.connection[:200]!r}: deliver it, or change `connection`"
+            )
+        usual = {"postgres": ["public"], "sqlite": ["main"], "duckdb": ["main"]}.get(self.kind, [])
+        parts = self.parts if len(self.parts) == 2 else [*usual, *self.parts]
+        table = attach_database(warehouse, self.kind, self.connection, parts)
+        types = {
+            row["name"]: row["type"] for row in warehouse.query("ingest/table_columns", {"table": table}).to_pylist()
+        }
+        check_columns(f"table {self.table}", [*types], columns.names)
+        if documents := [name for name in columns.names if types[name] == "JSON"]:
+            raise DataError(
+                f"table {self.table}: the column {documents[0][:60]!r} holds JSON: make a view with the value as a column of its own"
+            )
+        timed = period.start is not None and period.end is not None
+        query = {
+            "table": table, "wanted": columns.names, "time": columns.time, "unit": columns.time_writing, "most": WIDEST,
+            "start": period.start if timed else None, "end": period.end if timed else None,
+            **_span(period, columns, types[columns.time]),
+        }  # fmt: skip
+        rows = 0
+        for batch in warehouse.scan(("ingest/read_table", query)):
+            rows += batch.num_rows
+            yield batch
+        if timed and not rows:
+            warehouse.remarks.append(f"table {self.table}: none of its rows lies in the period")
+
+
+def _span(period: Period, columns: Columns, kind: str) -> Mapping[str, object]:
+    """What the database itself can be asked for: a day more than the period at both ends, as dates or as numbers."""
+    span: dict[str, object] = {
+        "dated": "_no_date", "low": None, "high": None, "counted": "_no_number", "first": None, "last": None,
+    }  # fmt: skip
+    if period.start is None or period.end is None:
+        return span
+    low, high = (timedelta(microseconds=period.start) - DAY, timedelta(microseconds=period.end) + DAY)
+    if kind.startswith(DATES):
+        span |= {"dated": columns.time, "low": EPOCH + low, "high": EPOCH + high}
+    elif WHOLE.fullmatch(kind) and (size := UNITS.get(columns.time_writing)):
+        first, last = (int(end / timedelta(microseconds=1) / size) for end in (low, high))
+        span |= {"counted": columns.time, "first": first - 1, "last": last + 1}
+    return span

@@ -1,0 +1,160 @@
+"""Databases: tables of SQLite, DuckDB and PostgreSQL as logs; only the period's rows are asked for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
+from nightloop.tasks.plan.plan import Calendar, Columns, Counts
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.sources.database import Database
+from tests.postgres_server import Postgres, running_postgres
+
+DAY = period(Calendar(start="2026-01-01"), 1)
+COLUMNS = Columns(user="who", item="what", time="at", categorical=("kind",))
+ROWS = [
+    ("ann", 1, "2026-01-01 23:59:59", "a"), ("bob", 2, "2026-01-02 00:00:00", "b"), ("eve", 3, "2026-01-02 23:59:59.999", "a"),
+    ("joe", 4, "2026-01-03 00:00:00", None), ("kim", 5, None, "a"),
+]  # fmt: skip
+TABLES = """
+CREATE TYPE sort AS ENUM ('a', 'b');
+CREATE TABLE plays (who TEXT, what INT, at TIMESTAMP, kind sort, seen JSON);
+INSERT INTO plays VALUES
+    ('ann', 1, '2026-01-01 23:59:59', 'a', '1'), ('bob', 2, '2026-01-02 00:00:00', 'b', '1'),
+    ('eve', 3, '2026-01-02 23:59:59.999', 'a', '1'), ('joe', 4, '2026-01-03 00:00:00', NULL, '1'), ('kim', 5, NULL, 'a', '1');
+CREATE TABLE dated (who TEXT, what INT, at DATE, kind TEXT);
+INSERT INTO dated SELECT who, what, at::DATE, kind::TEXT FROM plays;
+"""
+IN_PERIOD = [("bob", 2), ("eve", 3)]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Warehouse]:
+    with Warehouse.open(Settings(home=tmp_path / "home"), "shop") as warehouse:
+        yield warehouse
+
+
+def sqlite(path: Path, time: str = "TIMESTAMP", values: list[tuple[object, ...]] | None = None) -> str:
+    """A file of SQLite with a table of plays."""
+    with sqlite3.connect(path) as shop:
+        shop.execute(f"CREATE TABLE plays (who TEXT, what INTEGER, at {time}, kind TEXT)")
+        shop.executemany("INSERT INTO plays VALUES (?, ?, ?, ?)", values or ROWS)
+    shop.close()
+    return str(path)
+
+
+def taken(batches: list[pa.RecordBatch]) -> list[tuple[str, int]]:
+    """User and item of each row."""
+    return sorted((row["who"], row["what"]) for batch in batches for row in batch.to_pylist())
+
+
+def test_rows_of_the_period(lake: Warehouse, tmp_path: Path) -> None:
+    source = Database("sqlite", sqlite(tmp_path / "shop.db"), "plays")
+    assert taken([*source.batches(lake, DAY, COLUMNS)]) == IN_PERIOD
+    assert taken([*source.batches(lake, period(Calendar(start="2026-01-01"), 0), COLUMNS)]) == [("ann", 1)]
+    assert len(taken([*source.batches(lake, period(Counts(rows=2), 0), COLUMNS)])) == len(ROWS)  # the lake cuts them
+    assert not lake.remarks
+    assert taken([*source.batches(lake, period(Calendar(start="2026-01-01"), 9), COLUMNS)]) == []
+    assert lake.remarks == ["table plays: none of its rows lies in the period"]
+
+
+@pytest.mark.parametrize(("unit", "size"), [("s", 1), ("ms", 1000), ("us", 10**6), ("ns", 10**9), ("auto", 1)])
+def test_times_as_numbers(unit: str, size: int, lake: Warehouse, tmp_path: Path) -> None:
+    starts = DAY.start // 10**6 if DAY.start else 0
+    values = [
+        ("ann", 1, (starts - 1) * size, "a"),
+        ("bob", 2, starts * size, "b"),
+        ("joe", 4, (starts + 86_400) * size, "a"),
+    ]
+    source = Database("sqlite", sqlite(tmp_path / "shop.db", "BIGINT", [*values]), "plays")
+    columns = COLUMNS.model_copy(update={"time_unit": unit})
+    assert taken([*source.batches(lake, DAY, columns)]) == [("bob", 2)]
+
+
+def test_a_view_of_duckdb(lake: Warehouse, tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "shop.duckdb") as shop:
+        shop.execute('CREATE SCHEMA web; CREATE TABLE web.raw (who TEXT, what INT, "at" TIMESTAMPTZ, kind TEXT)')
+        shop.executemany("INSERT INTO web.raw VALUES (?, ?, ?::TIMESTAMP AT TIME ZONE 'UTC', ?)", ROWS)
+        shop.execute('CREATE VIEW web."p;lays" AS SELECT *, to_json(who) AS seen FROM web.raw WHERE what <> 3')
+    source = Database("duckdb", str(tmp_path / "shop.duckdb"), "web.p;lays")
+    assert taken([*source.batches(lake, DAY, COLUMNS)]) == [("bob", 2)]
+    with pytest.raises(DataError, match="'seen' holds JSON: make a view"):
+        [*source.batches(lake, DAY, COLUMNS.model_copy(update={"categorical": ("seen",)}))]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres(password="hunter2hunter") as server:
+        server.run("psql", "-c", TABLES)
+        yield server
+
+
+def test_postgres_is_asked_for_the_period_alone(
+    postgres: Postgres, lake: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = f"host=127.0.0.1 port={postgres.port} user={postgres.user} dbname=postgres"
+    monkeypatch.setenv("PGPASSWORD", postgres.password)
+    source = Database("postgres", where, "plays")
+    postgres.run("psql", "-c", "ALTER SYSTEM SET log_statement = 'all'", "-c", "SELECT pg_reload_conf()")
+    batches = [*source.batches(lake, DAY, COLUMNS)]
+    assert taken(batches) == IN_PERIOD
+    assert [row["kind"] for batch in batches for row in batch.to_pylist()] == ["b", "a"]
+    asked = [
+        line for line in postgres.log.read_text().splitlines() if "FROM" in line and "plays" in line and "COPY" in line
+    ]
+    assert asked and all(">= '2026-01-01" in line for line in asked)
+    assert taken([*Database("postgres", where, "public.dated").batches(lake, DAY, COLUMNS)]) == IN_PERIOD
+
+
+def test_a_database_that_does_not_open(
+    postgres: Postgres, lake: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "wrong-one-here")
+    where = f"host=127.0.0.1 port={postgres.port} user=postgres dbname=postgres"
+    with pytest.raises(StoreError, match="the postgres database cannot be opened") as raised:
+        [*Database("postgres", where, "plays").batches(lake, DAY, COLUMNS)]
+    assert "wrong-one-here" not in str(raised.value)
+    with pytest.raises(FileNotFoundError, match="no sqlite file"):
+        [*Database("sqlite", str(tmp_path / "none.db"), "plays").batches(lake, DAY, COLUMNS)]
+    (tmp_path / "text.db").write_text("not a database, but a text that is longer than one" * 99)
+    with pytest.raises((StoreError, DataError)):
+        [*Database("sqlite", str(tmp_path / "text.db"), "plays").batches(lake, DAY, COLUMNS)]
+    with pytest.raises(ConflictError, match="pip install duckdb-extension-mysql-scanner"):
+        [*Database("mysql", "host=127.0.0.1", "plays").batches(lake, DAY, COLUMNS)]
+
+
+def test_no_such_table_or_column(lake: Warehouse, tmp_path: Path) -> None:
+    path = sqlite(tmp_path / "shop.db")
+    with pytest.raises(DataError, match="shows"):
+        [*Database("sqlite", path, "shows").batches(lake, DAY, COLUMNS)]
+    with pytest.raises(
+        DataError, match="table plays has no column 'user'; its columns are 'who', 'what', 'at', 'kind'"
+    ):
+        [*Database("sqlite", path, "plays").batches(lake, DAY, COLUMNS.model_copy(update={"user": "user"}))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "connection", "table", "said"),
+    [
+        ("oracle", "x", "t", "must be postgres, mysql, sqlite, duckdb"),
+        ("sqlite", "", "t", "needs `connection`"),
+        ("sqlite", "x.db", "a.b.c", "a schema and a name"),
+        ("sqlite", "x.db", "a.", "a schema and a name"),
+        ("postgres", "host=db password=hunter2", "t", "holds a password"),
+        ("postgres", "postgresql://me:hunter2@db/shop", "t", "holds a password"),
+        ("mysql", "host=db passwd=hunter2", "t", "holds a password"),
+        ("postgres", "hots=db", "t", "not a keyword of libpq"),
+    ],
+)
+def test_options_that_are_refused(kind: str, connection: str, table: str, said: str) -> None:
+    with pytest.raises(PlanError, match=said) as raised:
+        Database(kind, connection, table)  # type: ignore[arg-type]
+    assert "hunter2" not in str(raised.value)
