@@ -6,6 +6,10 @@
 Both use the places of the environment (NIGHTLOOP_STORE, NIGHTLOOP_DATA, NIGHTLOOP_CATALOG, ...), as every verb does. Needed
 for a catalog in PostgreSQL: pg_dump and pg_restore. `make` into the directory of an earlier backup copies only what is new.
 
+Every file lies under its SHA-256, and the list that names them is replaced last. So a `make` that fails leaves the earlier
+backup as it was. It fails if the store does not show what the earlier backup or its own records say: a disk may not be
+mounted, a listing may be incomplete.
+
 A record is copied before what it names, and the catalog before the files that it names. Nothing that is named is removed
 meanwhile, because `maintain` keeps it for days. So every copied record is whole, whatever nights did during the copy.
 `restore` goes the other way, into places that are empty: what is named first, and the id of the store last. Before it, no
@@ -17,71 +21,131 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from nightloop.tasks.objects.keys import checked_key
-from nightloop.tasks.objects.objects import Objects, open_for_reading
+from nightloop.infra.backup_files import FORMAT, LIST, Backup, hold_directory, read_list
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.checksum import unseal
+from nightloop.tasks.objects.objects import Directory, Objects, open_for_reading
+from nightloop.tasks.objects.pipelines import KEY as PIPELINES
+from nightloop.tasks.objects.pipelines import readable_record
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.store_id import KEY as STORE_ID
-from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, PlanError
+from nightloop.tasks.objects.store_id import read_store_id
+from nightloop.tasks.objects.trash import check_object
+from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, DataError, PlanError, error_message
+from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.manifest_store import blobs_of
 from nightloop.tasks.resources import credentials
+from nightloop.tasks.retention.needed_blobs import needed_names, nights_of
 
-LIST = "backup.json"  # written last: a directory without it holds no complete backup
 DUMP = "catalog.dump"
-RECORDS = ("champion.json", "/log/", "/nights/")  # parts of keys of records, in the order in which one names the other
-KINDS = len(RECORDS) + 2  # and everything else, and blobs
+FINAL = re.compile(r"store/pipelines/[^/]+/(log|nights|overrides)/.+")  # records that never change
+UNCHANGED = ("store/blobs/", "lake/")  # files that never change, and that a backup keeps: who knows why they are gone
+KINDS = 5  # of keys, in the order in which they are copied
 
 
 def make(directory: Path) -> str:
-    """Copy everything into the directory. Returns what was copied, in words."""
+    """Copy everything into the directory. Returns what was copied, and what is damaged, in words."""
     settings = Settings()
     store, lake = _store(settings), _lake(settings)
-    listed = directory / LIST
-    if directory.exists() and any(directory.iterdir()) and not listed.exists():
-        raise ConflictError(f"{directory} is not empty and holds no complete backup; give another directory")
-    before = json.loads(listed.read_text())["files"] if listed.exists() else {}
-    listed.unlink(missing_ok=True)
     if not store.read("format.json"):
         raise ConflictError(f"there is no store at {settings.store_place}; nothing was copied")
-    files: dict[str, str] = {}
-    for kind in range(KINDS):  # listed one after the other: a list that is as old as the first record lacks what came since
-        for key in sorted(key for key in store.keys("") if _order(key)[0] == kind):
-            _copy(store, key, directory, "store", before, files)
-    _dump_catalogs(settings, directory, files)
-    for key in _lake_files(lake):
-        _copy(lake, key, directory, "lake", before, files)
-    document = {"format": 1, "made": datetime.now(UTC).isoformat(), "files": dict(sorted(files.items()))}
-    listed.write_text(json.dumps(document, indent=1))
-    return f"{len(files)} files are in {directory}"
+    with hold_directory(directory):
+        before = _earlier_files(directory, store, settings.store_place)
+        backup, problems = Backup(Directory(directory), {}), list[str]()
+        for kind in range(KINDS):  # listed one after the other: a list as old as the first record lacks what came since
+            for key in sorted(key for key in store.keys("") if _order(key)[0] == kind):
+                problems += _copy(store, key, f"store/{key}", backup, before)
+        _dump_catalogs(settings, backup)
+        for key in _lake_files(lake):
+            problems += _copy(lake, key, f"lake/{key}", backup, before)
+        problems += _complete(backup, store, before)
+        _refuse_fewer_records(backup, before, settings.store_place)
+        files = {**{name: sha for name, sha in before.items() if name.startswith(UNCHANGED)}, **backup.files}
+        made = datetime.now(UTC).isoformat()
+        document = {"format": FORMAT, "made": made, "store": read_store_id(store), "files": dict(sorted(files.items()))}
+        write_text(directory / LIST, json.dumps(document, indent=1))
+        for sha in {*before.values()} - {*files.values()}:
+            backup.path(sha).unlink(missing_ok=True)
+    return "; ".join([f"{len(files)} files are in {directory}", *problems])
 
 
 def restore(directory: Path) -> str:
     """Write everything back into empty places, after every file was compared with its hash. Returns it in words."""
     settings = Settings()
-    if not (directory / LIST).exists():
-        raise DataError(f"{directory} holds no complete backup: {LIST} is missing")
-    files: dict[str, str] = json.loads((directory / LIST).read_text())["files"]
-    wrong = [name for name, sha in files.items() if _hash(directory / name) != sha]
+    files = read_list(directory)["files"]
+    wrong = [name for name, sha in files.items() if _hash(directory / "blobs" / sha) != sha]
     if wrong:
         raise DataError(f"{len(wrong)} files of {directory} are missing or were changed: {', '.join(wrong[:5])}")
     store, lake = _store(settings), _lake(settings)
     for place, objects in ((settings.store_place, _keys(store)), (settings.lake_place, _lake_files(lake))):
         if (first := next(iter(objects), None)) is not None:
             raise ConflictError(f"{place} is not empty ({first}); nothing was restored. Restore into empty places")
-    names = sorted((name for name in files if name.startswith("lake/")))
-    for name in names:
-        _write(lake, name.removeprefix("lake/"), (directory / name).read_bytes())
-    _restore_catalogs(settings, directory, files)
-    keys = sorted((n.removeprefix("store/") for n in files if n.startswith("store/")), key=_order, reverse=True)
+    backup = Backup(Directory(directory), files)
+    for name in sorted(name for name in files if name.startswith("lake/")):
+        _write(lake, name.removeprefix("lake/"), backup.data(name))
+    _restore_catalogs(settings, backup)
+    keys = sorted(backup.keys(""), key=_order, reverse=True)
     for key in [*(key for key in keys if key != STORE_ID), *(key for key in keys if key == STORE_ID)]:
-        _write(store, key, (directory / "store" / key).read_bytes())
+        _write(store, key, backup.data(f"store/{key}"))
     return f"{len(files)} files were restored; check them: nightloop doctor --deep"
+
+
+def _earlier_files(directory: Path, store: Objects, place: str) -> dict[str, str]:
+    """The files of the backup that is in the directory; none if there is none. Raises ConflictError if it is another store's."""
+    if not (directory / LIST).exists():
+        return {}
+    document, identity = read_list(directory), read_store_id(store)
+    if document["store"] != identity:
+        raise ConflictError(
+            f"{directory} holds the backup of a store with the id {document['store'] or 'none'}, and {place} has the id "
+            f"{identity or 'none'}: it is another store. Nothing was copied; give another directory"
+        )
+    files: dict[str, str] = document["files"]
+    return files
+
+
+def _refuse_fewer_records(backup: Backup, before: Mapping[str, str], place: str) -> None:
+    """Raise ConflictError if the store shows fewer records than the backup before, or others."""
+    for name in sorted(name for name in before if FINAL.fullmatch(name)):
+        if (sha := backup.files.get(name)) != before[name]:
+            what = "is not shown by" if sha is None else "is another one in"
+            raise ConflictError(
+                f"{name} of the earlier backup {what} {place}. Is a disk not mounted, or is it a copy of the store? The earlier "
+                "backup is as it was. If this is on purpose, give another directory"
+            )
+
+
+def _complete(backup: Backup, store: Objects, before: Mapping[str, str]) -> list[str]:
+    """Copy what records need and the listing left out. Returns what the store does not have.
+
+    Raises DataError if the copied records do not belong together, as if the listing left out some.
+    """
+    keys = list(backup.keys(""))
+    try:
+        needed_names(backup, keys)
+        nights = [nights_of(backup, name, keys).current.values() for name in readable_record(backup).roots]
+    except DataError as error:
+        raise DataError(
+            f"the copy is not whole, so no backup was made, and an earlier one is as it was: {error}"
+        ) from error
+    needed = {f"blobs/{sha}" for chain in nights for night in chain for sha in blobs_of(night)}
+    problems = [
+        problem for key in sorted(needed - {*keys}) for problem in _copy(store, key, f"store/{key}", backup, before)
+    ]
+    return problems + [f"the store lacks {key}" for key in sorted(needed - {*backup.keys("")})]
 
 
 def _store(settings: Settings) -> Objects:
@@ -105,60 +169,73 @@ def _lake_files(lake: Objects) -> Iterator[str]:
 
 def _order(key: str) -> tuple[int, str]:
     """The order of copying: a record before what it names, and blobs after all records."""
-    kinds = [n for n, part in enumerate(RECORDS) if part in key]
-    return (kinds[0] if kinds else len(RECORDS) + key.startswith("blobs/"), key)
+    part = f"{key}//".split("/")[2] if key.startswith("pipelines/") else ""
+    return ({"champion.json": 0, "log": 1, "nights": 2}.get(part, 3 + key.startswith("blobs/")), key)
 
 
-def _copy(objects: Objects, key: str, directory: Path, part: str, before: dict[str, str], files: dict[str, str]) -> None:
-    """Copy an object. Blobs and Parquet files never change, so those of the backup before are not read again."""
-    name = f"{part}/{checked_key(key)}"
-    path = directory / name
-    if name in before and path.exists() and (key.startswith("blobs/") or part == "lake"):
-        files[name] = before[name]
-        return
-    stored = objects.read(key)
-    if stored is None:  # a lease or a cached step that ended meanwhile
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(stored[0])
-    files[name] = hashlib.sha256(stored[0]).hexdigest()
+def _copy(objects: Objects, key: str, name: str, backup: Backup, before: Mapping[str, str]) -> list[str]:
+    """Copy an object. Returns what is wrong with it. What never changes, and is in the backup before, is not read again."""
+    if name in before and name.startswith(UNCHANGED) and backup.path(before[name]).exists():
+        backup.files[name] = before[name]
+        return []
+    problems = []
+    try:
+        data = read_parsed(objects, key, partial(_verify, name))
+    except ValueError as error:
+        problems = [f"damaged in the store: {error}"]
+        if name in before:
+            backup.files[name] = before[name]
+            return problems
+        data = (objects.read(key) or (None,))[0]
+    if data is not None:  # None: a lease or a cached step that ended meanwhile
+        backup.files[name] = blobs.put(backup.kept, data)
+    return problems
+
+
+def _verify(name: str, data: bytes) -> bytes:
+    """The bytes of a file. Raises DataError if it is a blob or a sealed record of the store, and its hash is another one."""
+    key = name.removeprefix("store/")
+    if key in (PIPELINES, STORE_ID):
+        unseal(key, data)
+    return check_object(key, data) if key != name else data
 
 
 def _write(objects: Objects, key: str, data: bytes) -> None:
     if not objects.create(key, data) and (objects.read(key) or (b"",))[0] != data:
-        raise ConflictError(f"{key} was written by somebody else meanwhile; stop the workers, and restore into empty places")
+        raise ConflictError(
+            f"{key} was written by somebody else meanwhile; stop the workers, and restore into empty places"
+        )
 
 
-def _dump_catalogs(settings: Settings, directory: Path, files: dict[str, str]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    if catalog := settings.postgres:
-        _run(["pg_dump", "--format=custom", f"--file={directory / DUMP}", f"--dbname={catalog.server}"], catalog.password)
-        files[DUMP] = _hash(directory / DUMP)
-        return
-    for path in sorted((settings.home / "lake").glob("*.sqlite")):
-        copy = directory / "catalogs" / path.name
-        copy.parent.mkdir(exist_ok=True)
-        copy.unlink(missing_ok=True)
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-        files[f"catalogs/{path.name}"] = _hash(copy)
+def _dump_catalogs(settings: Settings, backup: Backup) -> None:
+    with tempfile.TemporaryDirectory(dir=backup.kept.path, prefix=".dump-") as room:
+        if catalog := settings.postgres:
+            copy = Path(room) / DUMP
+            _run(["pg_dump", "--format=custom", f"--file={copy}", f"--dbname={catalog.with_deadlines}"], catalog.password)
+            backup.files[DUMP] = blobs.put(backup.kept, copy.read_bytes())
+            return
+        for path in sorted((settings.home / "lake").glob("*.sqlite")):
+            copy = Path(room) / path.name
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+            backup.files[f"catalogs/{path.name}"] = blobs.put(backup.kept, copy.read_bytes())
 
 
-def _restore_catalogs(settings: Settings, directory: Path, files: Iterable[str]) -> None:
-    catalogs = [name for name in files if name == DUMP or name.startswith("catalogs/")]
+def _restore_catalogs(settings: Settings, backup: Backup) -> None:
+    catalogs = [name for name in backup.files if name == DUMP or name.startswith("catalogs/")]
     catalog = settings.postgres
     if bool(catalog) != (catalogs == [DUMP]):
         raise ConflictError("the backup is of another kind of catalog than NIGHTLOOP_CATALOG names; set it as it was")
     if catalog:
-        words = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={catalog.server}"]
-        _run([*words, str(directory / DUMP)], catalog.password)
+        words = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={catalog.with_deadlines}"]
+        _run([*words, str(backup.path(backup.files[DUMP]))], catalog.password)
         return
     for name in catalogs:
         target = settings.home / "lake" / Path(name).name
         if target.exists():
             raise ConflictError(f"{target} exists; nothing was restored to it. Restore into an empty home")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((directory / name).read_bytes())
+        target.write_bytes(backup.data(name))
 
 
 def _run(words: list[str], password: str) -> None:
@@ -182,10 +259,10 @@ def main() -> None:
         sys.exit(f"usage: python -m nightloop.infra.backup make|restore DIRECTORY\n{__doc__}")
     try:
         done = (make if sys.argv[1] == "make" else restore)(Path(sys.argv[2]))
-    except (NightloopError, OSError) as error:
-        sys.stderr.write(f"nightloop: {error}\n")
+    except CORRECTABLE as error:
+        sys.stderr.write(f"nightloop: {safe_text(error_message(error))}\n")
         sys.exit(2)
-    sys.stdout.write(f"{done}\n")
+    sys.stdout.write(f"{safe_text(done)}\n")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,15 @@ def locked_api_settings(given: str) -> dict[str, str]:
     }
 
 
+def refuse_login_in_url(url: str) -> None:
+    """Raise PlanError if the address of a Prefect server holds a user name or a password: Prefect's logs would show it."""
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise PlanError(
+            "PREFECT_API_URL has a user name or a password in it; leave them out, and set them as "
+            f"{CLIENT_LOGIN} (user:password)"
+        )
+
+
 def choose_prefect(chosen: bool | None) -> bool | None:
     """Before a flow: decide whether Prefect runs it, and log in there if so. Called by the option of that name."""
     from nightloop.tasks.plan.settings import Settings
@@ -150,6 +159,7 @@ def log_in() -> None:
     from prefect.settings import get_current_settings
 
     api = get_current_settings().api
+    refuse_login_in_url(api.url or "")
     if not api.url:
         os.environ.update(locked_api_settings(new_login()))
     elif not api.auth_string and not api.key and runs_at(api.url.rstrip("/").removesuffix("/api")):

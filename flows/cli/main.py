@@ -12,7 +12,7 @@ import typer
 
 from nightloop.flows.cli.experiments import bakeoff, tune
 from nightloop.flows.cli.interrupt import Verbs
-from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error
+from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error, refuse_login_in_url
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, What
 from nightloop.flows.cli.output import fail, keep_log_record, report_fault, say, say_version
 from nightloop.flows.cli.serve import serve
@@ -54,6 +54,7 @@ def before_every_verb(
     """Set what applies to every verb."""
     if debug:
         logging.getLogger("nightloop").setLevel(logging.DEBUG)
+    refuse_login_in_url(os.environ.get("PREFECT_API_URL", ""))
     log_in_for_credentials(context)
 
 

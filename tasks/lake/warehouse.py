@@ -1,6 +1,5 @@
-"""Warehouse: the only module that uses DuckDB. The logs of one pipeline in a DuckLake catalog, queried by the files in `sql/`.
-
-By default a SQLite file and Parquet files under home; PostgreSQL and S3 need other settings and use the same SQL."""
+"""Warehouse: the only module that uses DuckDB. The logs of one pipeline in a DuckLake catalog, queried by the files in `sql/`:
+by default a SQLite file and Parquet files under home; PostgreSQL and S3 need other settings and use the same SQL."""
 
 from __future__ import annotations
 
@@ -264,7 +263,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         where, kind = f"postgres:{catalog.server}", "postgres"
         if catalog.password:  # not in the connection string, which DuckDB repeats in its errors
             connection.execute(fill_in(statement("catalog/postgres_secret"), {"password": catalog.password}))
-    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{settings.data_path(pipeline)}/"}
+    source = f"postgres:{catalog.with_deadlines}" if catalog else f"sqlite:{where}"
+    words = {"catalog": f"ducklake:{source}", "data": f"{settings.data_path(pipeline)}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _retry_conflicts(lambda: connection.execute(attach))

@@ -76,10 +76,16 @@ def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bo
             raise error_of_answer(failure, place)
         unsure, message = unsure or failure.repeated or failure.meaning == "unsure", failure.said
         if failure.meaning in ("lost", "absent"):
-            return unsure and holds()
-    if unsure and holds():
-        return True
-    raise TimeoutError(f"{place} may or may not have been written; run again to complete it ({message})")
+            break
+    unknown = TimeoutError(f"{place} may or may not have been written; run again to complete it ({message})")
+    try:
+        if unsure and holds():
+            return True
+    except ConnectionError as error:  # the store went away before it was read back
+        raise unknown from error
+    if failure is not None and failure.meaning in ("lost", "absent"):
+        return False
+    raise unknown
 
 
 def _attempts() -> Iterator[None]:

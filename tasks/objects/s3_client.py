@@ -66,9 +66,12 @@ def open_object(settings: Settings, credentials: Mapping[str, str], url: str) ->
     """
     bucket, _, key = url.removeprefix("s3://").partition("/")
     s3 = client(settings, tuple(sorted(credentials.items())))
-    answer, failure = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
+    ask = partial(s3.get_object, Bucket=bucket, Key=key)
+    answer, failure = attempt(partial(answer_within, attempt_seconds(0), ask))
     if failure is not None and failure.meaning == "absent":
         raise FileNotFoundError(f"no file {url[:200]!r}: deliver it, or change the source's `path` in the plan")
+    if failure is not None and failure.meaning == "unsure":
+        raise StoreError(f"{url} could not be read, the server does not answer ({failure.said}): run again later")
     if failure is not None:
         raise error_of_answer(failure, url)
     body: Any = answer["Body"]  # type: ignore[index]

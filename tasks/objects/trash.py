@@ -132,7 +132,7 @@ def move_to_trash(objects: Objects, removal: Removal, key: str) -> bool:
     """
     place = _place(removal, key)
     try:
-        data = read_parsed(objects, key, lambda data: _check_object(key, data))
+        data = read_parsed(objects, key, lambda data: check_object(key, data))
     except ValueError as error:
         log.warning("%s; it stays where it is", error)
         return False
@@ -166,18 +166,18 @@ def restore_object(objects: Objects, removal: Removal, key: str) -> bool:
 
 def _read_copy(objects: Objects, removal: Removal, key: str) -> bytes | None:
     """An object's copy in the trash. Raises DataError if every read of it is bad."""
-    return read_parsed(objects, _place(removal, key), lambda data: _check_object(key, data))
+    return read_parsed(objects, _place(removal, key), lambda data: check_object(key, data))
 
 
 def _is_damaged(objects: Objects, key: str) -> bool:
     """Whether an object is absent, or every read of it is bad."""
     try:
-        return read_parsed(objects, key, lambda data: _check_object(key, data)) is None
+        return read_parsed(objects, key, lambda data: check_object(key, data)) is None
     except ValueError:
         return True
 
 
-def _check_object(key: str, data: bytes) -> bytes:
+def check_object(key: str, data: bytes) -> bytes:
     """The bytes of an object. Raises DataError if it is a blob or a record, and its hash is another one."""
     if key.startswith("blobs/"):
         return check_blob(key, data)

@@ -11,6 +11,7 @@ from nightloop.tasks.plan.nearest import nearest
 
 SCHEMES = ("postgresql://", "postgres://")
 FORMS = "postgres:dbname=... host=... user=... or postgres:postgresql://user@host:5432/dbname"
+DEADLINES = "connect_timeout=30 keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000"
 # libpq: a keyword, an equals sign, and a value that is quoted, or ends at the next space.
 PAIR = re.compile(r"\s*([^\s=']+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)(?:[^\s\\]|\\.)*)?)(?:\s+|$)", re.S)
 
@@ -30,6 +31,14 @@ class Catalog(NamedTuple):
 
     server: str
     password: str
+
+    @property
+    def with_deadlines(self) -> str:
+        """The connection string, with deadlines for a server that does not answer, unless it has its own.
+
+        libpq waits for ever by default: a night would hold its pipeline's lease meanwhile.
+        """
+        return f"{DEADLINES} {self.server}"  # of a keyword that is given twice, the last one counts
 
 
 def read_catalog(text: str) -> Catalog:

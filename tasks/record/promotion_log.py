@@ -163,7 +163,13 @@ def _read_back(objects: Objects, pipeline: str, number: int, created: Entry | No
     """
     for pause in PAUSES:
         time.sleep(pause)
-        stands = _entry(objects, pipeline, number)
+        try:
+            stands = _entry(objects, pipeline, number)
+        except OSError as error:
+            if created is None:
+                break
+            logger.warning("entry %d of %s is written, and was not read back: %s", number, pipeline, error)
+            return created
         if stands is None and created is not None:
             return created  # the read is older than the write; the created entry is valid
         if stands is not None and created is not None and stands != created:

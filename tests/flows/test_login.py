@@ -15,7 +15,8 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from nightloop.flows.cli import login
-from tests.flows.run_cli import HOUSE, said
+from nightloop.tasks.plan.errors import PlanError
+from tests.flows.run_cli import HOUSE, refused, said
 
 RUNNING = "http://127.0.0.1:4200"
 ADDRESS = f"{RUNNING}/api"
@@ -104,7 +105,6 @@ def on_a_terminal(*words: str) -> str:
         ("http://127.0.0.1:4201/api", RUNNING, False),
         ("http://localhost:4200/api", RUNNING, False),
         ("https://127.0.0.1:4200/api", RUNNING, False),
-        ("http://127.0.0.1:4200@evil.example/api", RUNNING, False),
         ("https://api.prefect.cloud/api/accounts/a/workspaces/b", RUNNING, False),
     ],
 )
@@ -173,3 +173,19 @@ def test_who_listens_at_another_address_of_the_port_is_no_matter(monkeypatch: py
         table = told(*addresses)
         monkeypatch.setattr(Path, "read_text", lambda self, table=table: table)
         assert login.is_own_process(0x1068) is mine
+
+
+@pytest.mark.parametrize("words", [("worker",), ("deploy", "simulated"), ("night", "simulated"), ("doctor",)])
+@pytest.mark.parametrize("own", ["ann:pl4nted-word", "pl4nted-word"])
+def test_one_in_the_address_is_refused_before_any_log_can_show_it(
+    words: tuple[str, ...], own: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://{own}@127.0.0.1:9/api")
+    said = refused(monkeypatch, capsys, *words)
+    assert "pl4nted" not in said and "PREFECT_API_AUTH_STRING (user:password)" in said
+
+
+@pytest.mark.parametrize("asked", ["http://ann:pl4nted-word@127.0.0.1:9/api", "http://127.0.0.1:4200@evil.example/api"])
+def test_one_in_the_address_of_a_profile_is_refused(asked: str) -> None:
+    with temporary_settings({PREFECT_API_URL: asked}), pytest.raises(PlanError, match="leave them out"):
+        login.log_in()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
@@ -12,7 +15,7 @@ from nightloop.flows.cli.doctor import doctor
 from nightloop.infra import backup
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.objects.store_id import read_store_id
-from nightloop.tasks.plan.errors import ConflictError, DataError
+from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError
 from nightloop.tasks.promote import promote_by_hand
 from nightloop.tasks.resources import open_store
 from nightloop.tasks.serving.fresh_process import fork_server_of_process
@@ -56,13 +59,13 @@ def test_a_backup_that_is_made_while_nights_run_is_whole(
     kinds: list[int] = []
     copy = backup._copy
 
-    def slow_copy(objects: Directory, key: str, *given: object) -> None:
+    def slow_copy(objects: Directory, key: str, *given: object) -> list[str]:
         kind = backup._order(key)[0]
-        if kind not in kinds and given[1] == "store":
+        if kind not in kinds and str(given[0]).startswith("store/"):
             kinds.append(kind)
             run(tiny, 2 + len(kinds))
             promote_by_hand(tiny.plan, "tuned", "", "", (f"trial {len(kinds)}", True), WHEN, None)
-        copy(objects, key, *given)  # type: ignore[arg-type]
+        return copy(objects, key, *given)  # type: ignore[arg-type]
 
     promote_by_hand(tiny.plan, "still", "", "", ("a trial", True), WHEN, None)
     monkeypatch.setattr(backup, "_copy", slow_copy)
@@ -79,10 +82,10 @@ def test_a_second_backup_copies_what_is_new(tiny: Tiny, tmp_path: Path, monkeypa
     backup.make(tmp_path / "backup")
     read: list[str] = []
     real = Directory.read
-    monkeypatch.setattr(Directory, "read", lambda self, key: read.append(key) or real(self, key))
     run(tiny, 3)
     known = tiny.record()
-    read.clear()
+    of_store = lambda self, key: (read.append(key) if self.path.name == "store" else None) or real(self, key)  # noqa: E731
+    monkeypatch.setattr(Directory, "read", of_store)
     backup.make(tmp_path / "backup")
     assert 0 < len([key for key in read if key.startswith("blobs/")]) < len([k for k in known if k.startswith("blobs/")]) / 2
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
@@ -97,22 +100,134 @@ def test_what_is_refused_changes_nothing(tiny: Tiny, tmp_path: Path, monkeypatch
     with pytest.raises(ConflictError, match="home/store is not empty .*nothing was restored"):
         backup.restore(there)
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
-    (blob, *_) = (there / "store" / "blobs").iterdir()
+    name, sha = next((n, s) for n, s in files_of(there).items() if n.startswith("store/blobs/"))
+    blob = there / "blobs" / sha
     kept = blob.read_bytes()
     blob.write_bytes(kept[:-1])
-    with pytest.raises(DataError, match=rf"1 files of .* missing or were changed: store/blobs/{blob.name}"):
+    with pytest.raises(DataError, match=rf"1 files of .* missing or were changed: {name}"):
         backup.restore(there)
     blob.write_bytes(kept)
-    (there / backup.LIST).rename(there / "kept")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letters").touch()
+    (tmp_path / "blobs" / "blobs").mkdir(parents=True)  # of another program
     with pytest.raises(DataError, match="no complete backup"):
-        backup.restore(there)
-    with pytest.raises(ConflictError, match="is not empty and holds no complete backup"):
-        backup.make(there)
+        backup.restore(tmp_path / "other")
     with pytest.raises(ConflictError, match="there is no store at"):
         backup.make(tmp_path / "another")
-    assert not (tmp_path / "restored").exists()
+    assert not (tmp_path / "restored").exists() and not (tmp_path / "another").exists()
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tiny.home / "home"))
+    with pytest.raises(ConflictError, match="is not empty .letters. and holds no backup"):
+        backup.make(tmp_path / "other")
+    with pytest.raises(ConflictError, match="is not empty .blobs. and holds no backup"):
+        backup.make(tmp_path / "blobs")
     assert tiny.record() == before
+
+
+def files_of(directory: Path) -> dict[str, str]:
+    """What the list of a backup names."""
+    files: dict[str, str] = json.loads((directory / backup.LIST).read_text())["files"]
+    return files
+
+
+def fail(*given: object) -> None:
+    raise ConnectionError("the store is away")
+
+
+def no_store(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_STORE", str(tiny.home / "typo"))
+
+
+def cut_off(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    promote_by_hand(tiny.plan, "still", "", "", ("another champion", True), WHEN, None)  # the pointer is copied first
+    monkeypatch.setattr(backup, "_dump_catalogs", fail)
+
+
+def another_store(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_STORE", str(tiny.home / "another"))
+    run(tiny, 1)
+
+
+def nights_not_mounted(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(tiny.home / "home" / "store" / "pipelines" / "tiny" / "nights")
+
+
+def newest_night_gone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(tiny.home / "home" / "store" / "pipelines" / "tiny" / "nights" / "000002")
+
+
+def record_of_pipelines_gone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tiny.home / "home" / "store" / "pipelines.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [no_store, cut_off, another_store, nights_not_mounted, newest_night_gone, record_of_pipelines_gone],
+)
+def test_a_failed_backup_leaves_the_one_before_as_it_was(
+    fault: Callable[[Tiny, pytest.MonkeyPatch], None], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote_by_hand(tiny.plan, "tuned", "", "", ("a trial", True), WHEN, None)
+    known = tiny.record(), tiny.log()
+    backup.make(tmp_path / "backup")
+    with monkeypatch.context() as patched:
+        fault(tiny, patched)
+        with pytest.raises((NightloopError, OSError)):
+            backup.make(tmp_path / "backup")
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    backup.restore(tmp_path / "backup")
+    assert (tiny.record(), tiny.log()) == known
+
+
+def test_a_record_that_was_changed_does_not_replace_the_good_copy(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tiny.record()
+    backup.make(tmp_path / "backup")
+    store = tiny.home / "home" / "store"
+    for path in (store / "pipelines" / "tiny" / "nights" / "000002" / "0001.json", next((store / "blobs").iterdir())):
+        path.write_bytes(path.read_bytes()[:-3])
+    assert backup.make(tmp_path / "backup").count("damaged in the store") == 1  # a blob is not read again
+    shutil.rmtree(store / "blobs")  # and one that is gone stays in the backup
+    shutil.rmtree(tiny.home / "home" / "lake" / "tiny")
+    assert "files are in" in backup.make(tmp_path / "backup")
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    backup.restore(tmp_path / "backup")
+    assert tiny.record() == known and healthy()
+
+
+def test_an_incomplete_listing_makes_no_incomplete_backup(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left_out = Directory.keys, ["pipelines/tiny/nights/000001"]
+    seen = lambda self, prefix: (key for key in real(self, prefix) if not key.startswith(tuple(left_out)))  # noqa: E731
+    monkeypatch.setattr(Directory, "keys", seen)
+    with pytest.raises(DataError, match="the copy is not whole, so no backup was made"):
+        backup.make(tmp_path / "backup")
+    left_out[:] = ["blobs/"]  # a blob is copied because a record needs it
+    backup.make(tmp_path / "backup")
+    monkeypatch.setattr(Directory, "keys", real)
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
+    backup.restore(tmp_path / "backup")
+    assert healthy()
+
+
+def test_a_first_backup_that_was_cut_off_can_be_made_again(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "_dump_catalogs", fail)
+        with pytest.raises(ConnectionError):
+            backup.make(tmp_path / "backup")
+    with pytest.raises(DataError, match="no complete backup"):
+        backup.restore(tmp_path / "backup")
+    assert "files are in" in backup.make(tmp_path / "backup")
+
+
+def test_files_that_no_backup_needs_are_removed(tiny: Tiny, tmp_path: Path) -> None:
+    for _ in range(2):
+        promote_by_hand(tiny.plan, "tuned", "", "", (f"trial {_}", True), WHEN, None)  # moves the pointer
+        backup.make(tmp_path / "backup")
+    assert {path.name for path in (tmp_path / "backup" / "blobs").iterdir()} == {*files_of(tmp_path / "backup").values()}
 
 
 def test_postgresql_and_s3(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.retry import retry_conflicts
 from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
 from tests.lake.make_lake import NAMES, SIMPLE, day, lake, rows
@@ -329,6 +331,16 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     nobody = f"postgres:dbname=x host=127.0.0.1 port={free_port()}"
     with pytest.raises(OSError, match="cannot be opened"), lake(tmp_path, catalog=nobody):
         pass
+
+
+@pytest.mark.parametrize("own", ["", " connect_timeout=2"])
+def test_a_server_that_never_answers(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not own:
+        monkeypatch.setattr(dsn, "DEADLINES", dsn.DEADLINES.replace("connect_timeout=30", "connect_timeout=2"))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        catalog = f"postgres:dbname=x host=127.0.0.1 port={mute.getsockname()[1]}{own}"
+        with pytest.raises(OSError, match=r"cannot be opened.*timeout expired"), lake(tmp_path, catalog=catalog):
+            pass
 
 
 def test_a_lake_may_move(tmp_path: Path) -> None:

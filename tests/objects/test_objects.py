@@ -335,6 +335,24 @@ def test_a_fate_that_stays_unknown_is_said(monkeypatch: pytest.MonkeyPatch) -> N
         S3("b", "p/", Scripted((CUT, False), (CUT, False))).create("a", b"mine")  # type: ignore[arg-type]
 
 
+class Silent(Scripted):
+    """A server that applies the first write, and from then on answers nothing."""
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, object]:
+        raise CUT
+
+
+@pytest.mark.parametrize("second", [(CUT, True), "ok"])  # "ok": the server says that the key exists
+def test_a_write_is_said_to_be_of_unknown_fate_if_it_cannot_be_read_back(
+    second: tuple[Exception, bool] | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "PAUSES", (0.0, 0.0))
+    silent = Silent((CUT, True), second)
+    with pytest.raises(TimeoutError, match="may or may not have been written; run again"):
+        S3("b", "p/", silent).create("a", b"mine")  # type: ignore[arg-type]
+    assert silent.held == {"p/a": b"mine"}
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [

@@ -14,7 +14,9 @@ import pytest
 
 from nightloop.tasks.objects import blobs, lease, probe, read_verified, retry
 from nightloop.tasks.objects.objects import Objects, open_for_reading
+from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.objects.trash import RemovalRequest
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, overrides, promotion_log, step_cache, timings
 from nightloop.tasks.retention.garbage import collect_garbage, restore_from_trash
@@ -262,6 +264,10 @@ def test_an_answer_that_never_ends_has_a_deadline(
         began = time.monotonic()
         with pytest.raises(ConnectionError, match="does not answer"):
             open_for_reading(settings, keys)
+        assert time.monotonic() - began < 10
+        began = time.monotonic()
+        with pytest.raises(StoreError, match=r"s3://logs/day\.csv (could not be read|was cut off)"):
+            open_object(settings, keys, "s3://logs/day.csv").read(1000)
         assert time.monotonic() - began < 10
 
 

@@ -33,6 +33,34 @@ def test_promote_and_read_back() -> None:
     check_invariants(store)
 
 
+class AwayAfter(Memory):
+    """A store that goes away once an entry is written; `answers`: whether the writer is told that it was."""
+
+    answers = True
+
+    def create(self, key: str, data: bytes) -> bool:
+        return super().create(key, data) and (self.answers or "/log/" not in key)
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        if any("/log/" in name for name in self.held):
+            raise ConnectionError("the store does not answer")
+        return super().read(key)
+
+
+def test_a_promotion_is_done_though_the_store_goes_away_after_it() -> None:
+    store = AwayAfter()
+    entry = promotion_log.append_promotion(store, PIPELINE, draft_entry(published(store, 0, None), "A", act("ann")), 0)
+    assert entry and entry.number == 1
+    assert [entry] == promotion_log.read_log(Memory(store.held), PIPELINE)
+
+
+def test_a_promotion_that_may_be_done_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AwayAfter, "answers", False)
+    store = AwayAfter()
+    with pytest.raises(TimeoutError, match=r"it is not known which run wrote it.*repeating the same act is safe"):
+        promotion_log.append_promotion(store, PIPELINE, draft_entry(published(store, 0, None), "A", act("ann")), 0)
+
+
 def test_the_second_of_two_is_told() -> None:
     store = Memory()
     first = published(store, 0, None)
