@@ -49,7 +49,8 @@ def problems(sample: Sample, now: datetime) -> list[str]:
 def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     """What is in the sample, then its problems."""
     notes, columns = sample.notes, plan.columns
-    of = f" of {plural(sample.files, 'file')}" if sample.files else ""
+    first = " of the first period" if isinstance(plan.periods, Calendar) else ""  # of a source without files
+    of = f" of {plural(sample.files, 'file')}" if sample.files else first
     how = (
         "all rows"
         if sample.is_complete
