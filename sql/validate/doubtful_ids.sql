@@ -15,7 +15,7 @@ ids AS (
 ),
 judged AS (
     SELECT
-        role, id, regexp_full_match(id, '[A-Za-z]*[0-9][\w-]*(?:(?: +|[,;] *)[A-Za-z]*[0-9][\w-]*)+') AS several,
+        role, id, regexp_full_match(id, '[A-Za-z]*[0-9][\w-]*(?:(?: +|[,\x3b] *)[A-Za-z]*[0-9][\w-]*)+') AS several,
         regexp_full_match(id, '(?:[0-9]{1,2}-)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:-[0-9]{2,4})?|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}')
             AND regexp_matches(id, '[0-9]') AS dated
     FROM ids
