@@ -15,9 +15,12 @@ ids AS (
 ),
 judged AS (
     SELECT
-        role, id, regexp_full_match(id, '[A-Za-z]*[0-9][\w-]*(?:(?: +|[,;] *)[A-Za-z]*[0-9][\w-]*)+') AS several,
-        regexp_full_match(id, '(?:[0-9]{1,2}-)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:-[0-9]{2,4})?|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}')
-            AND regexp_matches(id, '[0-9]') AS dated
+        role, id,
+        CASE WHEN contains(id, ' ') OR contains(id, ',') OR contains(id, chr(59))
+            THEN regexp_full_match(id, '[A-Za-z]*[0-9][\w-]*(?:(?: +|[,\x3b] *)[A-Za-z]*[0-9][\w-]*)+') ELSE false END AS several,
+        CASE WHEN strlen(id) < 12 AND (contains(id, '-') OR contains(id, '/')) THEN regexp_full_match(
+            id, '(?:[0-9]{1,2}-)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:-[0-9]{2,4})?|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}'
+        ) ELSE false END AS dated
     FROM ids
 )
 SELECT
