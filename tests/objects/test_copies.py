@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.checksum import seal
-from nightloop.tasks.objects.copies import with_copies
-from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.objects.copies import WithCopies, with_copies
+from nightloop.tasks.objects.objects import S3, Directory, read_again
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
-from tests.flows.tiny_pipeline import raw_plan
+from nightloop.tasks.report import publish
+from nightloop.tasks.schedule import backfill_steps
+from tests.flows.tiny_pipeline import begin, raw_plan
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, promoted, published
 
@@ -107,6 +112,26 @@ def test_a_night_that_a_listing_leaves_out_is_found_by_its_key(
     assert manifest_store.listed_revisions(store, "shop") == {1: 1}
     assert manifest_store.newest_index(store, "shop", 1) == 2
     assert set(manifest_store.survey_chain(store, "shop", 1, 2)[1]) == {1, 2}  # both read, and neither is a manifest
+
+
+def test_a_bad_read_is_read_again_over_another_connection() -> None:
+    client = Mock()
+    client.get_object.return_value = {"Body": BytesIO(b"x"), "ETag": "1"}
+    assert read_again(WithCopies(S3("bucket", "", client), COPIES, {}), NIGHT) is not None
+    client.close.assert_called_once()
+
+
+def test_a_backfill_runs_a_damaged_night_whose_copy_is_whole(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    tiny = begin(tmp_path_factory, monkeypatch, 1, 2, 3)
+    publish(tiny.plan)
+    damaged = tiny.home / "home" / "store" / "pipelines" / "tiny" / "nights" / "000002" / "0001.json"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    when = datetime(2026, 1, 5, 2, tzinfo=UTC)
+    steps = backfill_steps(tiny.plan, "", tiny.name(3), "missing", when)
+    assert [step.period for step in steps if step.action == "run"] == [2, 3]  # the next one builds on it
 
 
 def test_an_act_by_hand_is_on_a_nights_newest_revision_though_the_listing_lacks_it(
