@@ -19,9 +19,11 @@ from nightloop.tasks.resources import read_plan_form
 def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
     """Read up to 100,000 rows of the first, a middle and the newest file, and say what is in them. Nothing is written.
 
+    Of a source without files, such as a database, the rows of the first period are read.
+
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
-        whole: Read every row of every file.
+        whole: Read every row of every file, or of the first period.
     """
     loaded_plan, now = read_plan_form(plan), datetime.now(UTC)
     sample = checked(loaded_plan, whole)

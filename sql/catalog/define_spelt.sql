@@ -1,8 +1,9 @@
 -- One row: nothing; defines spelt(text): µs since 1970 UTC of a time in one of the forms that ISO 8601 and usual data sets have, or
 -- null. In none of them can month and day be confused. Without an offset a time is in UTC. A year has four digits: those of two
--- digits would be read as of the first century.
+-- digits would be read as of the first century. Where a number has a zero before it, a single digit at the end was cut off from the other.
 CREATE OR REPLACE TEMPORARY MACRO spelt(text) AS (
-    CASE WHEN regexp_matches(text, '(^|[^0-9+-]|[^ ]-)[0-9]{4}') THEN epoch_us(coalesce(
+    CASE WHEN text[-2] = ':' AND regexp_matches(text, '[-/ T:]0[0-9][-/ T:]') THEN NULL
+        WHEN regexp_matches(text, '(^|[^0-9+-]|[^ ]-)[0-9]{4}') THEN epoch_us(coalesce(
         -- it fails at years of more than four digits, takes abbreviations of zones for those of any country, and any offset
         CASE WHEN text[5] IN ('-', '/')
                 AND NOT regexp_matches(replace(replace(text, ' UTC', ''), ' GMT', ''), ' \(?[A-Za-z]{2,5}\)?$|:[0-9.]+ ?[+-](1[6-9]|[2-9][0-9])')

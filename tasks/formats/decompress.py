@@ -20,10 +20,13 @@ UNPACK = "unpack it; csv, Parquet and JSON lines are read as they are, and text 
 MAGIC = {
     b"PK\x03\x04": ("a zip archive", ""), b"\x1f\x8b": ("packed with gzip", ".gz"), b"BZh": ("packed with bzip2", ""),
     b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
-    b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
+    b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""), b"\x50\x2a\x4d\x18": ("packed with zstd", ".zst"),
 }  # fmt: skip
 TAR = slice(257, 262)  # where an archive of tar has its mark, after the name of its first file
-PACKED_MARKS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+SKIPPED = tuple(
+    bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16)
+)  # of a frame of zstd that holds notes, as pzstd's first one
+PACKED_MARKS = {".gz": (b"\x1f\x8b",), ".zst": (b"\x28\xb5\x2f\xfd", *SKIPPED)}
 PAGE = "as a download that failed leaves it: deliver the file itself"
 NO_LOGS = {
     b"version https://git-lfs": "a pointer of Git LFS, and not the file itself: `git lfs pull` fetches that",
@@ -60,8 +63,8 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
             raise DataError(
                 f"{file} is {kind}, and not text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
             )
-    for ending, mark in PACKED_MARKS.items():
-        if file.endswith(ending) and head_bytes and not head_bytes.startswith(mark):
+    for ending, marks in PACKED_MARKS.items():
+        if file.endswith(ending) and head_bytes and not head_bytes.startswith(marks):
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, id_columns, no_column
+from nightloop.tasks.formats.page_checksums import check_pages
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
 from nightloop.tasks.formats.select_files import name_files, no_row_in_period
 from nightloop.tasks.lake.batches import WIDEST
@@ -20,10 +18,6 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
-BATCH, BUFFER = 65_536, 1 << 20  # rows and bytes that are looked at together where checksums are compared
-JOINT = b"PAR1PAR1"  # the end of a file and the start of the next one
-NUMBER = rb"\x15[\x80-\xff]{0,4}[\x00-\x7f]"  # the next field of a header, an integer
-PAGE_WITH_CHECKSUM = re.compile(NUMBER * 4, re.DOTALL)
 HALF = str(pa.float16())
 DIGITS = 38  # of a decimal: DuckDB reads those with more as floats, and as other numbers
 
@@ -39,8 +33,8 @@ def read_parquet(
         check_columns(file, names, wanted, may_lack)
         check_time(file, names, columns)
         _refuse_unreadable(file, found, wanted, columns.time)
-        if "://" not in file and not warehouse.head:
-            _check_pages(file, [name for name in wanted if name in names])
+        if not warehouse.head:
+            check_pages(warehouse, file, [name for name in wanted if name in names])
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
@@ -138,55 +132,6 @@ def _top_columns(elements: Sequence[tuple[str, int, int]]) -> list[tuple[str, in
             columns.append((name, digits))
         below = max(below - 1, 0) + children
     return columns
-
-
-def _check_pages(file: str, wanted: Sequence[str]) -> None:
-    """Raise DataError if files were joined, or a page of a wanted column does not match its checksum: DuckDB does not compare them.
-
-    Spark and Hive write checksums. Damaged bytes of a file without them are read as other values.
-    """
-    try:
-        with pq.ParquetFile(file, page_checksum_verification=True, buffer_size=BUFFER) as parquet:
-            _refuse_joined_files(file, parquet.metadata)
-            if _has_checksums(file, parquet.metadata):
-                for _ in parquet.iter_batches(BATCH, columns=[*wanted], use_threads=False):
-                    pass
-    except (OSError, pa.ArrowException) as error:  # what else Arrow cannot read DuckDB may read
-        if "CRC" in str(error):
-            raise DataError(
-                f"{file} is damaged: a page of it does not match its checksum ({error}). Deliver it again"
-            ) from error
-
-
-def _refuse_joined_files(file: str, metadata: pq.FileMetaData) -> None:
-    """Raise DataError if a file is several that were joined, as cat does: the last footer would be read over the first file's rows."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    end = max((_chunk_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=0)
-    with Path(file).open("rb") as stream:
-        stream.seek(end)
-        last = b""
-        while piece := stream.read(BUFFER):
-            if JOINT in last + piece:
-                raise DataError(
-                    f"{file} is several Parquet files joined into one, of which only one would be read, or none: deliver each as a file of "
-                    "its own"
-                )
-            last = piece[1 - len(JOINT) :]
-
-
-def _chunk_start(chunk: pq.ColumnChunkMetaData) -> int:
-    return int(chunk.dictionary_page_offset or chunk.data_page_offset)
-
-
-def _has_checksums(file: str, metadata: pq.FileMetaData) -> bool:
-    """Whether the first page of a file has a checksum: the fourth field of its header, after three numbers (Thrift's compact form)."""
-    if not metadata.num_row_groups or not metadata.num_columns:
-        return False
-    with Path(file).open("rb") as stream:
-        stream.seek(_chunk_start(metadata.row_group(0).column(0)))
-        header = stream.read(64)
-    return PAGE_WITH_CHECKSUM.match(header) is not None
 
 
 def _refuse_unreadable(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str], time: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.lake.values import BETWEEN, BLANKS, MISSING, as_ids, as_number
+from nightloop.tasks.lake.clock_changes import clock_changes
+from nightloop.tasks.lake.list_values import join_lists
+from nightloop.tasks.lake.values import as_ids, as_number
 from nightloop.tasks.plan.errors import DataError, NightloopError
 from nightloop.tasks.plan.plan import Columns
 
@@ -22,8 +23,6 @@ LINE = "_line"  # for a row that a source could not parse: this column holds its
 INSTANT = "_instant"  # for a row of the lake that is staged again: its time, where that was read before
 PRIVATE = '{"arrival":null,"_key":null,"_none":null,"_instant":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
 LONGEST = 255  # bytes of a column's name
-NO_LIST = f'no list that can be read; write {BETWEEN} between the values, or a JSON list of texts, ["a", "b"]'
-TORN = f"a value has a {BETWEEN}, which separates values; use another character in it"
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,9 @@ def _types(schema: pa.Schema) -> str:
 def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
     _refuse_other_columns(batch, columns)
-    batch, size = _join_lists(batch, columns), batch.num_rows
+    batch, wrong = join_lists(batch, columns.multi_value)
+    wrong |= clock_changes(flat_column(batch, columns.time), columns.time_writing)
+    batch, size = _with_lines(batch, wrong), batch.num_rows
     none = pa.nulls(size, pa.string())
     arrays: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
@@ -180,30 +181,8 @@ def _refuse_other_columns(batch: pa.RecordBatch, columns: Columns) -> None:
                 )
 
 
-def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """The batch with each list of a `multi_value` column joined to one text, with | between its values.
-
-    What is wrong with a list that cannot be read stands in the column `LINE` of its row, which is put aside: a single value
-    that a stranger wrote stops no night.
-    """
-    wrong: dict[int, str] = {}
-    for name in columns.multi_value:
-        index = batch.schema.get_field_index(name)
-        if index < 0:
-            continue  # said where the column is taken
-        values = batch.column(index)
-        lists, unreadable = _parse_lists(values)
-        if lists is None:
-            continue
-        parts = pc.fill_null(as_ids(lists.values, name), MISSING)
-        texts = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, parts), BETWEEN)
-        most = pc.subtract(
-            pc.max_element_wise(pc.list_value_length(lists), 1), 1
-        )  # separators of a list without its own
-        torn = pc.indices_nonzero(pc.greater(pc.count_substring(texts, BETWEEN), most)).to_pylist()
-        wrong |= {row: f"column {name[:60]!r}, {NO_LIST}: {values[row].as_py()!s:.1000}" for row in unreadable}
-        wrong |= {row: f"column {name[:60]!r}, {TORN}: {values[row].as_py()!s:.1000}" for row in torn}
-        batch = batch.set_column(index, name, texts)
+def _with_lines(batch: pa.RecordBatch, wrong: Mapping[int, str]) -> pa.RecordBatch:
+    """The batch with what is wrong with some of its rows in the column `LINE`: these are put aside."""
     if not wrong:
         return batch
     found = pa.array([wrong.get(row) for row in range(batch.num_rows)], pa.string())
@@ -211,39 +190,6 @@ def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     if index < 0:
         return batch.append_column(LINE, found)
     return batch.set_column(index, LINE, pc.coalesce(batch.column(index), found))
-
-
-def _parse_lists(values: pa.Array) -> tuple[pa.Array | None, list[int]]:
-    """The lists of a column, and the rows whose list cannot be read: null there. They are of a list type, or parsed from
-    texts; None: the column has other values."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if hasattr(values.type, "value_type"):
-        return values.cast(pa.list_(values.type.value_type)), []
-    if not pa.types.is_string(values.type):
-        return None, []
-    if not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
-        return pc.split_pattern(pc.utf8_trim(values, BLANKS + BETWEEN), BETWEEN), []
-    texts = values.to_pylist()
-    rows = [None if text is None else _parse_values(text) for text in texts]
-    unreadable = [n for n, (text, row) in enumerate(zip(texts, rows, strict=True)) if row is None and text is not None]
-    return pa.array(rows, pa.list_(pa.string())), unreadable
-
-
-def _parse_values(text: str) -> list[str | None] | None:
-    """The values in one text; None if it is a list that is not JSON, or if it holds lists or objects."""
-    if not text.lstrip().startswith(("[", "{")):
-        return list(text.strip(BLANKS + BETWEEN).split(BETWEEN))
-    try:
-        values = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-        json.dumps(values, ensure_ascii=False).encode()  # a ValueError for half a character, \ud800
-    except (ValueError, RecursionError):
-        values = (
-            [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
-        )  # [promo] is a text, [1 2] is a numpy list
-    if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
-        return None
-    return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 def _dates_to_times(values: pa.Array) -> pa.Array:

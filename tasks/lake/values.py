@@ -72,6 +72,8 @@ def as_ids(values: pa.Array, name: str) -> pa.Array:
 def as_number(values: pa.Array) -> pa.Array:
     """Numbers as float64, null if missing. Text stays text, for the lake to parse; words for yes and no become 1 and 0."""
     if not pa.types.is_string(values.type):
+        if pa.types.is_decimal(values.type):
+            values = values.cast(pa.string())  # cast at once, 100.1 would be 100.10000000000001
         values = values.cast(pa.float64(), safe=False)
         return pc.if_else(pc.is_nan(values), None, values)
     if not len(values):

@@ -55,7 +55,7 @@ class Warehouse:
     place: str = ""  # of the Parquet files of this lake
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     head: bool = False  # read only the first rows of files, and do not check the rest
-    remote: Callable[[str], BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3 by its address
+    remote: Callable[..., BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3, or a span of it
     remarks: list[str] = field(default_factory=list, repr=False)  # remarks of sources on files without rows of a period
     last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 

@@ -57,8 +57,10 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
         raise PlanError(f"S3 cannot be used with the AWS settings of this process: {error}") from None
 
 
-def open_object(settings: Settings, credentials: Mapping[str, str], url: str) -> BinaryIO:
-    """An object of S3, `s3://bucket/key`, to be read once from its start.
+def open_object(
+    settings: Settings, credentials: Mapping[str, str], url: str, span: tuple[int, int] | None = None
+) -> BinaryIO:
+    """An object of S3, `s3://bucket/key`, to be read once from its start; or a `span` of it: the first byte, and how many.
 
     Raises FileNotFoundError if there is none, else as `error_of_answer` says.
 
@@ -66,7 +68,8 @@ def open_object(settings: Settings, credentials: Mapping[str, str], url: str) ->
     """
     bucket, _, key = url.removeprefix("s3://").partition("/")
     s3 = client(settings, tuple(sorted(credentials.items())))
-    ask = partial(s3.get_object, Bucket=bucket, Key=key)
+    part = {"Range": f"bytes={span[0]}-{span[0] + span[1] - 1}"} if span else {}
+    ask = partial(s3.get_object, Bucket=bucket, Key=key, **part)  # type: ignore[arg-type]
     answer, failure = attempt(partial(answer_within, attempt_seconds(0), ask))
     if failure is not None and failure.meaning == "absent":
         raise FileNotFoundError(f"no file {url[:200]!r}: deliver it, or change the source's `path` in the plan")
@@ -76,6 +79,7 @@ def open_object(settings: Settings, credentials: Mapping[str, str], url: str) ->
         raise error_of_answer(failure, url)
     body: Any = answer["Body"]  # type: ignore[index]
     raw: Any = ObjectBody(body, url, attempt_seconds(answer.get("ContentLength", 0)))  # type: ignore[union-attr]
+    raw.whole = int(answer.get("ContentRange", "/0").rpartition("/")[2])  # type: ignore[union-attr]
     return io.BufferedReader(raw, 1 << 20)
 
 
@@ -85,6 +89,7 @@ class ObjectBody:
     def __init__(self, body: Any, url: str, seconds: float) -> None:
         self.body, self.url, self.seconds = body, url, seconds
         self.closed = self.failed = False
+        self.whole = 0  # bytes of the object, if this is a span of it
 
     def readable(self) -> bool:
         """Yes."""

@@ -21,7 +21,8 @@ LARGEST = 1e30  # models read numbers as float32; values near its limit are not 
 # Without \s and \d pandas can use Arrow: five times faster.
 NOBODY = (
     r"(?i)^ *$|^(?:nan|nat|null|none|nil|undefined|unknown|[-+]?inf(?:inity)?|#?n/?a|-|\?|\.)$"
-    r"|^\((?:null|none|other|unknown|not set)\)$|^<(?:null|none|nil)>$"
+    r"|^\((?:null|none|other|unknown|not set)\)$|^<(?:null|none|nil)>$|^[^a-z0-9]*(?:[a-z]{2}_)?null(?:_(?:string|value))?[^a-z0-9]*$"
+    r"|^__hive_default_partition__$"
     r"|^#(?:ref|value|name|num|null|div/0)[!?]$|^0{8}-0{4}-0{4}-0{4}-0{12}$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
     r'|^-?[0-9](?:[.,][0-9]+e\+?|e\+)[0-9]{1,3}$|^-?(?:9[0-9]{15}|[0-9]{17,})\.0$|^="|^\[.*\]$|^\{.*:.*\}$'
     r"|^'(?:[-+=@]|0[0-9]|[0-9]{5})|^-?[1-9][0-9]{0,2}(?:[,\u00a0\u202f][0-9]{3})+$"

@@ -10,6 +10,7 @@ from nightloop.tasks.plan.plan import Calendar, Plan
 from nightloop.tasks.reports.format import plain, plural
 
 OLD = "1995"  # the oldest public logs are younger
+LAST_OLD = "1998"  # no log ends before it; seconds since 2001, as programs of Apple have them, do until 2029
 FEW = 8  # periods and labels that are named
 
 
@@ -37,10 +38,10 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"the first time is {sample.span[0]}: is a time that is missing written as 0? Such rows are in no period of a file that "
             "holds all of them"
         )
-    if sample.span and sample.span[1] < OLD:
+    if sample.span and sample.span[1] < LAST_OLD:
         texts.append(
-            f"all times lie before {OLD[:4]}, the last is {sample.span[1]}: are they numbers in another unit, or digits that spell a "
-            "date? `time_unit`, or `time_format` such as %Y%m%d%H, in the plan's `columns` says so"
+            f"all times lie before {LAST_OLD}, the last is {sample.span[1]}: are they numbers in another unit or since another "
+            "year, or digits that spell a date? `time_unit`, or `time_format` such as %Y%m%d%H, in the plan's `columns` says so"
         )
     return texts
 
@@ -48,7 +49,8 @@ def problems(sample: Sample, now: datetime) -> list[str]:
 def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     """What is in the sample, then its problems."""
     notes, columns = sample.notes, plan.columns
-    of = f" of {plural(sample.files, 'file')}" if sample.files else ""
+    first = " of the first period" if isinstance(plan.periods, Calendar) else ""  # of a source without files
+    of = f" of {plural(sample.files, 'file')}" if sample.files else first
     how = (
         "all rows"
         if sample.is_complete

@@ -17,6 +17,7 @@ import nightloop.flows.cli.main as cli
 from nightloop.flows.check import check
 from tests.flows.run_cli import here
 from tests.flows.tiny_pipeline import raw_plan
+from tests.sources.test_database import sqlite
 from tests.sources.test_files import as_parquet, write
 
 DAYS = range(1, 6)
@@ -58,6 +59,16 @@ def test_sound_files_are_described_and_nothing_is_kept(
     assert not (tmp_path / "home").exists()
     whole = check(str(plan), True)
     assert whole["sample"]["notes"]["rows"] == 300 and "read: all rows of 5 files (300)" in whole["text"]
+
+
+def test_of_a_database_the_first_period_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    place = sqlite(tmp_path / "shop.db")
+    options = {"kind": "sqlite", "connection": place, "table": "plays"}
+    plan = delivered(tmp_path, "csv", CSV, {"source": {"use": "database", "options": options}, "columns": {
+        "user": "who", "item": "what", "time": "at"}})  # fmt: skip
+    found = check(str(plan))
+    assert "read: all rows of the first period (1)" in found["text"] and not (tmp_path / "home").exists()
 
 
 def test_every_problem_of_the_rows_is_told(tmp_path: Path) -> None:

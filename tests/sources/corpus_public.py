@@ -122,9 +122,14 @@ def ids() -> Iterator[Case]:
     tagged = {**COLUMNS, "categorical": ["tags"], "multi_value": {"tags": 3}}
     rows = [("u0", "a|b"), ("u1", None), ("u2", "c|1|true"), ("u3", "x|y"), ("u4", None)]
     yield Case("lists", "a.jsonl", lists, rows, columns=tagged, wanted=("user", "tags"))
-    text = csv(f'user,item,time,tags\nu0,1,{AT},"[""a"", ""b""]"\nu1,1,{AT},[promo]\nu3,1,{AT},x|y\n')
-    rows = [("u0", "a|b"), ("u1", "[promo]"), ("u3", "x|y")]
+    text = csv(f'user,item,time,tags\nu0,1,{AT},"[""a"", ""b""]"\nu1,1,{AT},[sic] promo\nu3,1,{AT},x|y\n')
+    rows = [("u0", "a|b"), ("u1", "[sic] promo"), ("u3", "x|y")]
     yield Case("lists as JSON has them", "a.csv", text, rows, columns=tagged, wanted=("user", "tags"))
+    bare = csv(f"user,item,time,tags\nu0,1,{AT},a\nu1,1,{AT},[a]\nu2,1,{AT},{{a}}\nu3,1,{AT},[a b] \n")
+    aside = [("unreadable_row", "no list that can be read")] * 3
+    yield Case(
+        "a list of one without quotes", "a.csv", bare, [("u0", "a")], aside, columns=tagged, wanted=("user", "tags")
+    )
     hive = csv(f"ann\x011\x01{AT}\nbob\x01\\N\x01{AT}\n")
     apart = {"delimiter": "\x01", "names": ["user", "item", "time"]}
     yield Case("Hive", "a.txt", hive, [("ann", "1")], [("null_item", "bob")], apart)
@@ -226,6 +231,8 @@ def loaders() -> Iterator[Case]:
     )
     frames = _zstd(head + ann) + _zstd("") + b"\x50\x2a\x4d\x18\x04\0\0\0note" + _zstd(bob)
     yield Case("several frames", "a.csv.zst", frames, two)
+    pzstd = b"\x50\x2a\x4d\x18\x04\0\0\0size" + _zstd(head + ann) + b"\x5f\x2a\x4d\x18\0\0\0\0" + _zstd(bob)
+    yield Case("a first frame that is passed over", "a.csv.zst", pzstd, two)
     lines = [
         f'{{"user": "{user}", "item": {item}, "time": "{AT}"}}' for user, item in (("ann", 1), ("bob", 2), ("cat", 3))
     ]

@@ -155,6 +155,14 @@ def times() -> Iterator[Case]:
         [("unreadable_row", "without all its digits")],
         wanted=wanted,
     )
+    cut = csv(
+        "user,item,time\nu0,1,2026-01-01 10:00:00\nx,2,2026-01-01 10:00:0\nx,3,2026-01-01 10:00:4\nx,4,2026-01-01 01:4\n"
+    )
+    aside = [("unreadable_time", "10:00:0"), ("unreadable_time", "10:00:4"), ("unreadable_time", "01:4")]
+    at_ten = [("u0", NOON)]
+    yield Case("seconds that lost a digit", "a.csv", cut, at_ten, aside, wanted=wanted)  # fatebook 90
+    short = csv("user,item,time\nu0,1,2026-1-1 10:0:0\n")
+    yield Case("numbers without zeros", "a.csv", short, at_ten, wanted=wanted)
     zoned = {**COLUMNS, "time_format": "%Y-%m-%d %H:%M:%S %Z"}
     good = ["2026-01-01 10:00:00 UTC", "2026-01-01 10:00:00 GMT", "2026-01-01 11:00:00 Europe/Paris"]
     vague = [f"2026-01-01 10:00:00 {zone}" for zone in ("CST", "IST", "BST", "EST")]
@@ -222,4 +230,13 @@ def category_floats() -> Iterator[Case]:
     )
 
 
-REPORTED = [*shifted(), *floats(), *alike(), *times(), *parts(), *fillings(), *category_floats()]
+def decimals() -> Iterator[Case]:
+    """Decimals as numbers (polars 22946): a cast made 100.10000000000001 of 100.1, which is 100.1 in a csv file."""
+    priced = {"columns": {**COLUMNS, "numeric": ["price"]}, "wanted": ("user", "price")}
+    for kind in (pa.decimal32(4, 1), pa.decimal128(38, 1)):
+        price = pa.array([Decimal("100.1"), None], kind)
+        table = parquet(user=["u0", "u1"], item=[1, 2], time=[AT] * 2, price=price)
+        yield Case(f"{kind} as numbers", "a.parquet", table, [("u0", 100.1), ("u1", None)], **priced)
+
+
+REPORTED = [*decimals(), *shifted(), *floats(), *alike(), *times(), *parts(), *fillings(), *category_floats()]

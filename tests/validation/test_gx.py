@@ -96,6 +96,10 @@ BAD = [
     ("item", "1.23457E+12", "item/forbidden"),
     ("item", "1,23457E+12", "item/forbidden"),
     ("user", "b'138'", "user/forbidden"),
+    ("user", "NULL_STRING__", "user/forbidden"),  # amazon-redshift-utils 327
+    ("item", "@NULL@", "item/forbidden"),
+    ("user", "_AB_NULL_", "user/forbidden"),  # airbyte 84982
+    ("item", "__HIVE_DEFAULT_PARTITION__", "item/forbidden"),
     ("item", "9.223372036854776e+18", "item/forbidden"),
     ("item", '="0012"', "item/forbidden"),
     ("item", "'0012", "item/forbidden"),

@@ -1,0 +1,29 @@
+-- One row: of the clean rows of one version of a period, how many lie on the first day of 1970, if the newest lies in these years (if all
+-- rows are at its very start, all of them; else 0); how many lie far from all others, with the farthest of them; and the times between
+-- which the others lie. Far is more than a year, and more than ten times the time between the first and the last hundredth of the rows.
+-- $period INTEGER: index of the period
+-- $version INTEGER: version of its rows
+-- $day BIGINT: µs of a day
+-- $old BIGINT: µs since 1970 from which on times are of these years
+WITH clean AS (
+    SELECT epoch_us(time) AS micros
+    FROM landed
+    ANTI JOIN quarantine USING (period, version, arrival)
+    WHERE period = $period AND version = $version
+),
+found AS (
+    SELECT min(micros) AS oldest, max(micros) AS newest, quantile_disc(micros, 0.01) AS first, quantile_disc(micros, 0.99) AS last
+    FROM clean
+),
+placed AS (
+    SELECT
+        micros, oldest, newest, first, last,
+        micros BETWEEN 0 AND $day - 1 AND (newest >= $old OR oldest = 0 AND newest = 0) AS missing,
+        greatest(micros - last, first - micros) > greatest(365 * $day, 10 * (last - first)) AS far
+    FROM clean, found
+)
+SELECT
+    count(*) FILTER (missing)::DOUBLE AS missing, count(*) FILTER (far AND NOT missing)::DOUBLE AS far,
+    make_timestamp(arg_max(micros, greatest(micros - last, first - micros)) FILTER (far AND NOT missing))::VARCHAR AS example,
+    make_timestamp(any_value(first))::VARCHAR AS first, make_timestamp(any_value(last))::VARCHAR AS last
+FROM placed

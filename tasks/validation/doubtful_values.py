@@ -1,0 +1,70 @@
+"""Doubtful values: texts that were read in another encoding than they were written in, ids that are several or dates, and times that
+stand for a missing one or lie far from all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.validation.period_checks import Check
+
+OLD = 788_918_400_000_000  # 1995-01-01: the oldest public logs are younger
+DAY = 86_400_000_000
+FEW = 20  # with fewer ids nothing can be said
+MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
+
+
+def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: int, version: int) -> Iterator[Check]:
+    """A check that fails for each kind of doubtful values that a version of a period has; none if there are none."""
+    version_key = {"period": period, "version": version}
+    yield from _other_encodings(warehouse, columns, version_key)
+    yield from _ids(warehouse, version_key)
+    yield from _times(warehouse, version_key)
+
+
+def _other_encodings(warehouse: Warehouse, columns: Columns, version_key: dict[str, int]) -> Iterator[Check]:
+    """A check for each column of texts in which some have characters that only a wrong encoding leaves."""
+    texts = ["user", "item", *(name for name in columns.categorical if name not in (columns.user, columns.item))]
+    for row in warehouse.query("validate/misread_texts", {**version_key, "columns": texts}).to_pylist():
+        name = row["field"] if row["field"] in columns.categorical else getattr(columns, row["field"])
+        example = (
+            f"{ascii(row['value'])[:80]}. Such characters are left of a text that was read in another encoding than it was written in, "
+            "here or before: set the source's option `encoding` (cp1252, iso2022_jp, utf-8, ...), or write the text again"
+        )
+        yield Check(f"rows whose {name[:60]} is of another encoding", "warn", row["rows"], high=0, example=example)
+
+
+def _ids(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+    """A check if most users, or items, look like several ids; and one if a few look like dates."""
+    for row in warehouse.query("validate/doubtful_ids", version_key).to_pylist():
+        role, ids = row["role"], row["ids"]
+        if ids >= FEW and row["several"] > MOST * ids:
+            example = (
+                f"{row['one_of_several'][:80]!r}. A row has one {role}: write one row for each of them (UNNEST in SQL, explode in pandas "
+                "and Spark)"
+            )
+            yield Check(
+                f"share of {role}s that look like several", "warn", row["several"] / ids, high=MOST, example=example
+            )
+        if ids >= FEW and 0 < row["dated"] < MOST * ids:
+            example = (
+                f"{row['one_dated'][:80]!r}. A spreadsheet makes dates of ids such as 1-2 and MAR1: export the ids again as text, and open "
+                "no csv file in it"
+            )
+            yield Check(f"{role}s that look like dates", "warn", row["dated"], high=0, example=example)
+
+
+def _times(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+    """A check if rows have the time 0, which programs write for a missing one, beside times of these days, or all have it; and one if a few
+    lie far from all others. With equal counts no calendar keeps them out.
+
+    A log whose times are numbers from 0 on has no times of these days.
+    """
+    (seen,) = warehouse.query("validate/doubtful_times", {**version_key, "day": DAY, "old": OLD}).to_pylist()
+    if seen["missing"]:
+        example = "a missing time is often written as 0, and these rows are taken for the oldest ones. Write their times, or nothing"
+        yield Check("rows at the start of 1970", "warn", seen["missing"], high=0, example=example)
+    if seen["far"]:
+        example = f"{seen['example']}, and the others go from {seen['first']} to {seen['last']}. Correct these times, or leave the rows out"
+        yield Check("rows at times far from all others", "warn", seen["far"], high=0, example=example)

@@ -1,0 +1,109 @@
+"""Doubtful values: texts of another encoding than their file was said to have, and times that stand for a missing one, are shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.plan import Counts
+from nightloop.tasks.validation.gx import EarlierNights, validate_period
+from tests.lake.small_lake import SmallLake
+from tests.validation.test_gx import DAY, changed, look, plan, rows
+
+YEARS = 20_454 * DAY  # 2026-01-01
+
+
+@pytest.mark.parametrize(
+    ("written", "encoding", "read_as"),
+    [
+        ("\u201ctrail\u201d", "cp1252", "latin-1"),
+        ("\u6620\u753b", "iso2022_jp", "utf-8"),
+        ("\u6620\u753b", "shift_jis", "latin-1"),
+        ("caf\xe9", "utf-8", "latin-1"),
+        ("caf\xe9", "utf-8", "cp1252"),
+        ("\xc9t\xe9", "utf-8", "cp1252"),
+        ("women\u2019s", "utf-8", "cp1252"),
+    ],
+)
+def test_a_category_of_another_encoding_is_shown(written: str, encoding: str, read_as: str) -> None:
+    value = written.encode(encoding).decode(read_as)
+    seen, lake = look(changed(rows(), "category", {0: value, 7: value}))
+    (reason,) = seen.reasons
+    assert seen.verdict == "warned" and lake.reasons() == {}
+    assert f"rows whose category is of another encoding is 2, allowed is at most 0: {value!a}. Such" in reason
+
+
+def test_an_id_of_another_encoding_is_shown() -> None:
+    (reason,) = look(changed(rows(), "user", {3: "Jos\xc3\xa9"}))[0].reasons
+    assert r"rows whose user_id is of another encoding is 1, allowed is at most 0: 'Jos\xc3\xa9'" in reason
+
+
+def test_letters_of_every_country_are_no_other_encoding() -> None:
+    words = [
+        "caf\xe9",
+        "voil\xe0\xa0\xbb",
+        "S\xc3O",
+        "\xc2ME",
+        "\u6620\u753b",
+        "\u041f\u0440\u0438",
+        "\u201ctrail\u201d",
+        "\u20ac5",
+        "\xf1\xbb",
+    ]
+    assert not look(changed(rows(), "category", dict(enumerate(words))))[0].reasons
+
+
+@pytest.mark.parametrize(("first", "shown"), [([0] * 3, 3), ([0, 3_600_000_000], 2), ([], 0)])
+def test_times_of_0_among_times_of_these_days_are_shown(first: list[int], shown: int) -> None:
+    """With equal counts no calendar keeps them out: they were the oldest rows, and in the first period."""
+    later = [YEARS + n for n in range(400 - len(first))]
+    assert _reasons([*first, *later]) == (
+        [f"warning: rows at the start of 1970 is {shown}, allowed is at most 0: a missing time"] if shown else []
+    )
+
+
+def test_times_far_from_all_others_are_shown() -> None:
+    """The clicks of Taobao (UserBehavior) of nine days in 2017 have some of 2037, which were the newest rows."""
+    near = [YEARS + n * 60_000_000 for n in range(398)]
+    for far, example in ((YEARS + 7000 * DAY, "2045-03-02 00:00:00"), (YEARS - 7000 * DAY, "2006-11-02 00:00:00")):
+        (reason,) = _reasons([*near, far, far])
+        shown = f"warning: rows at times far from all others is 2, allowed is at most 0: {example}, and the others go from 2026-01-01 00:0"
+        assert reason.startswith(shown)
+    assert (
+        _reasons([YEARS + n * DAY for n in range(400)]) == _reasons([*near, YEARS + 300 * DAY, YEARS + 301 * DAY]) == []
+    )
+
+
+@pytest.mark.parametrize("written", ["{0} {1}", "{0}, {1},{2}", "N{0}-1 N{1}-0", "B00{0};B00{1}"])
+def test_several_items_in_one_value_are_shown(written: str) -> None:
+    """cornac 577, and the impressions of MIND: a list of items was one item."""
+    values = {n: written.format(n, n + 1, n + 2) for n in range(400)}
+    (reason,) = look(changed(rows(), "item", values))[0].reasons
+    assert (
+        f"share of items that look like several is 1, allowed is at most 0.5: {min(values.values())!r}. A row" in reason
+    )
+    titles = {n: f"Apollo {n} and others" for n in range(400)}
+    for single in (titles, dict.fromkeys(range(150), "1 2"), {n: f"2026-01-{n}_x-{n}" for n in range(400)}):
+        assert not look(changed(rows(), "item", single))[0].reasons
+
+
+@pytest.mark.parametrize("date", ["1-Feb", "Mar-01", "01-Feb-26", "2/1/2026"])
+def test_a_few_ids_that_are_dates_are_shown(date: str) -> None:
+    """ColoradoRLA 783: a spreadsheet makes dates of ids such as 1-2-3."""
+    ids = {n: f"{n}-{n}" for n in range(400)}
+    (reason,) = look(changed(rows(), "item", {**ids, 5: date}))[0].reasons
+    assert f"items that look like dates is 1, allowed is at most 0: {date!r}. A spreadsheet" in reason
+    for others in ({**ids, 5: "MAR-01", 6: "May", 7: "1-2"}, {n: f"{n % 28 + 1}-Feb-{n:04d}" for n in range(400)}):
+        assert not look(changed(rows(), "item", others))[0].reasons
+
+
+def test_a_log_that_counts_its_rows_from_0_has_no_missing_times() -> None:
+    assert _reasons([n * 1_000_000 for n in range(400)]) == []
+    assert _reasons([0] * 400) == ["warning: rows at the start of 1970 is 400, allowed is at most 0: a missing time"]
+
+
+def _reasons(micros: list[int]) -> list[str]:
+    table = changed(rows(), "time", dict(enumerate(micros)))
+    counts = plan().model_copy(update={"periods": Counts(rows=400)})
+    seen = validate_period(SmallLake(table), counts, Period(0, "000000", None, None, 400), 1, EarlierNights())  # type: ignore[arg-type]
+    return [reason.partition(" is often")[0] for reason in seen.reasons]
