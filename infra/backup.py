@@ -52,6 +52,7 @@ from nightloop.tasks.retention.needed_blobs import needed_names, nights_of
 
 DUMP = "catalog.dump"
 FINAL = re.compile(r"store/pipelines/[^/]+/(log|nights|overrides)/.+")  # records that never change
+COPIES = re.compile(r"pipelines/[^/]+/copies")  # made again from the records
 UNCHANGED = ("store/blobs/", "lake/")  # files that never change, and that a backup keeps: who knows why they are gone
 KINDS = 5  # of keys, in the order in which they are copied
 
@@ -66,7 +67,7 @@ def make(directory: Path) -> str:
         before = _earlier_files(directory, store, settings.store_place)
         backup, problems = Backup(Directory(directory), {}), list[str]()
         for kind in range(KINDS):  # listed one after the other: a list as old as the first record lacks what came since
-            for key in sorted(key for key in store.keys("") if _order(key)[0] == kind):
+            for key in sorted(key for key in store.keys("") if _order(key)[0] == kind and not COPIES.fullmatch(key)):
                 problems += _copy(store, key, f"store/{key}", backup, before)
         _dump_catalogs(settings, backup)
         for key in _lake_files(lake):

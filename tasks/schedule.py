@@ -10,7 +10,6 @@ from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import newest_closed, parse, period
 from nightloop.tasks.objects import pipelines
-from nightloop.tasks.objects.copies import with_copies
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import as_given
@@ -210,7 +209,7 @@ def backfill_steps(plan: Plan, start: str, end: str, what: Chosen, when: datetim
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
         reach = max(last, closed_until) if counted else closed_until
-        _, states = overview(with_copies(open_store(), plan.pipeline), warehouse, plan, reach)
+        _, states = overview(open_store(), warehouse, plan, reach)  # the records themselves: one may be damaged
     chosen, later = "failed" if what == "missing and failed" else what, reach - max(states, default=reach)
     steps = backfill_plan(states, chosen, first, last, lambda index: period_name(plan, index), later)
     table = backfill_table(

@@ -112,7 +112,7 @@ class Warehouse:
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement with variable names: its quoted words '$word' and "$word" are filled in."""
-        with unwrap_interrupts():
+        with unwrap_interrupts(), _translate_errors():
             self.connection.execute(fill_in(statement(name), words))
 
     @contextmanager

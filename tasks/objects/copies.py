@@ -79,7 +79,23 @@ def with_copies(objects: Objects, pipeline: str) -> WithCopies:
             copies = {name: text.encode() for name, text in json.loads(zlib.decompress(packed)).items()}
         else:
             log.warning("%s is damaged; the records are read one by one, and copied again", key)
+    if not _are_of_this_store(objects, pipeline, copies):
+        log.warning("%s is of another state of the store, which was restored; the records are copied again", key)
+        copies = {}
     return WithCopies(objects, key, copies)
+
+
+def _are_of_this_store(objects: Objects, pipeline: str, copies: Mapping[str, bytes]) -> bool:
+    """Whether the store has the newest night and the newest entry of the log as they were copied.
+
+    If so, it has those before them: a night names the one before it by its hash. If the store was restored from a backup
+    that is older than the copies, or went on otherwise since then, a copy proves nothing.
+    """
+    for kind in ("nights", "log"):
+        newest = max((key for key in copies if key.startswith(f"pipelines/{pipeline}/{kind}/")), default="")
+        if newest and (objects.read(newest) or (b"",))[0] != copies[newest]:
+            return False
+    return True
 
 
 def _never_changes(key: str) -> bool:

@@ -265,8 +265,8 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
 
 def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
     """As `Objects.read`, over a new connection: for bytes that failed verification."""
-    if isinstance(objects, S3):
-        objects.client.close()  # its idle connections; the next request opens a new one
+    if isinstance(inner := getattr(objects, "objects", objects), S3):  # `WithCopies` has another store inside
+        inner.client.close()  # its idle connections; the next request opens a new one
     return objects.read(key)
 
 

@@ -95,8 +95,14 @@ def listed_revisions(objects: Objects, pipeline: str) -> dict[int, int]:
 
 
 def newest_index(objects: Objects, pipeline: str, root: int) -> int:
-    """Index of the last night that has a manifest, damaged or not; below the root if there is none."""
-    return _end_of(objects, pipeline, listed_revisions(objects, pipeline), root)
+    """Index of the last night that has a manifest, damaged or not; below the root if there is none.
+
+    Nights behind a gap do not count: they are of another chain. A night that the listing leaves out is found by its key.
+    """
+    listed, index = listed_revisions(objects, pipeline), root
+    while index in listed or objects.read(manifest_key(pipeline, index, 1)) is not None:
+        index += 1
+    return index - 1
 
 
 def _end_of(objects: Objects, pipeline: str, listed: Collection[int], root: int) -> int:

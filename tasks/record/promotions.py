@@ -159,7 +159,10 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
         raise NotReady(
             f"{plan.pipeline} has no complete night yet; run nightloop night {as_given(plan.pipeline)} first"
         )
-    return chain[max(complete)], max(index for index, night in chain.items() if night.outcome != "blocked")
+    night = manifest_store.current_manifest(
+        objects, plan.pipeline, max(complete)
+    )  # a listing may lack its newest revision
+    return night or chain[max(complete)], max(index for index, night in chain.items() if night.outcome != "blocked")
 
 
 def _same_act(entry: Entry, last: Entry) -> bool:

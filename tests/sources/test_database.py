@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.source_database import attach_database
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.plan import Calendar, Columns, Counts
 from nightloop.tasks.plan.settings import Settings
@@ -158,3 +161,13 @@ def test_options_that_are_refused(kind: str, connection: str, table: str, said: 
     with pytest.raises(PlanError, match=said) as raised:
         Database(kind, connection, table)  # type: ignore[arg-type]
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_server_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dsn, "DEADLINES", dsn.DEADLINES.replace("connect_timeout=30", "connect_timeout=2"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        Warehouse.open(Settings(home=tmp_path), "shop") as warehouse,
+        pytest.raises(StoreError, match=r"the postgres database cannot be opened.*timeout expired"),
+    ):
+        attach_database(warehouse, "postgres", f"dbname=x host=127.0.0.1 port={mute.getsockname()[1]}", ["public", "t"])
