@@ -30,6 +30,12 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def end_at_next_ctrl_c() -> None:
+    """Let the next Ctrl-C end this process at once: its verb has ended, and an interrupt of what closes it is a traceback."""
+    if signal.getsignal(signal.SIGINT) is interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def was_pressed() -> bool:
     """Whether this process was interrupted. Some packages turn the interrupt into an error of their own."""
     return _PRESSED.is_set()

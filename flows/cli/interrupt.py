@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from nightloop.flows.cli.ctrl_c import was_pressed
+from nightloop.flows.cli.ctrl_c import end_at_next_ctrl_c, was_pressed
 from nightloop.tasks.plan.safe_text import safe_text
 
 EXIT_CODE = 130  # as shells have it
@@ -22,9 +22,12 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, Exception) as error:
+            end_at_next_ctrl_c()
             if isinstance(error, Exception) and not was_pressed():
                 raise
             # The interrupt may have come in the middle of an import, after which no other import is safe.
             message = safe_text(str(error)) if isinstance(error, KeyboardInterrupt) and str(error) else SAID
             sys.stderr.write(f"nightloop: {message}\n")
             raise SystemExit(EXIT_CODE) from None
+        finally:
+            end_at_next_ctrl_c()

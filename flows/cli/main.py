@@ -213,7 +213,7 @@ def check(
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port of the server and its UI.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port of the server and its UI.", min=1, max=65535)] = 4200,
     plan: Annotated[
         list[str] | None,
         typer.Option(help="Plan to deploy, whose schedule starts at once; give it several times. Default: simulated."),
@@ -238,7 +238,9 @@ def deploy(
 
 @app.command()
 def worker(
-    health_port: Annotated[int, typer.Option(help="Answer health checks at this port; 0: do not.", min=0)] = 0,
+    health_port: Annotated[
+        int, typer.Option(help="Answer health checks at this port; 0: do not.", min=0, max=65535)
+    ] = 0,
 ) -> None:
     """Run the runs of PREFECT_API_URL on this machine, until Ctrl-C, if it sees the store that they were deployed for."""
     from nightloop.flows.cli.worker import worker as start

@@ -99,9 +99,14 @@ def _find_dead_runs(client: Any) -> Iterator[str]:
         if str(run.name).partition(" ")[0] not in HELD or str(run.id) in holders:
             continue
         if began is not None and now - began > timedelta(seconds=DEAD):
+            marked = (
+                "It is marked as crashed or cancelled within three minutes; if not"
+                if run.deployment_id
+                else "A command of a terminal started it, so nothing marks it, and no night waits for it"
+            )
             yield (
-                f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and its process is gone. It is marked "
-                f"as crashed or cancelled within three minutes; if not: prefect flow-run delete {run.id}"
+                f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and its process is gone. "
+                f"{marked}: prefect flow-run delete {run.id}"
             )
 
 

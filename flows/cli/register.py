@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
+from nightloop.flows.cli.cut_off import POOL
 from nightloop.flows.run_names import run_name
 from nightloop.flows.scheduled_time import scheduled_time
 from nightloop.tasks.objects import pipelines
@@ -39,7 +40,7 @@ def mark_dead_runs() -> None:
 
 
 def _build_automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
-    """An automation that sets the state of a deployment's run if, within `DEAD` seconds after an event, it neither ends nor
+    """An automation that sets the state of a run of our workers if, within `DEAD` seconds after an event, it neither ends nor
     sends an expected event."""
     from prefect.automations import Automation
     from prefect.events.actions import ChangeFlowRunState
@@ -53,8 +54,8 @@ def _build_automation(name: str, after: str, expected: set[str], state: Any, mes
             after={after},
             expect={*expected, *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed"))},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            # Only runs of deployments: `nightloop up` sets the interval of their heartbeats.
-            match_related=ResourceSpecification({"prefect.resource.role": "deployment"}),
+            # Only runs of our workers, which set the interval of heartbeats: other runs send one in three minutes, or none.
+            match_related=ResourceSpecification({"prefect.resource.role": "work-pool", "prefect.resource.name": POOL}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

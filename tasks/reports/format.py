@@ -38,7 +38,8 @@ def escape_markdown(text: object, longest: int = LONGEST) -> str:
     """`plain` text for markdown: nothing in it becomes a link, a picture, a table cell, emphasis or HTML."""
     line = plain(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = "".join("\\" + c if c in "\\`*_{}[]|~$!#" else c for c in line)
-    for bare, shown in (("://", "&#58;//"), ("www.", "www&#46;"), ("@", "&#64;")):  # addresses that would become links
+    # Addresses would become links. Prefect's UI knows no other entities than the three above, and shows `&#64;` as it stands.
+    for bare, shown in (("://", r"\://"), ("www.", r"www\."), ("@", r"\@")):
         line = line.replace(bare, shown)
     return line
 

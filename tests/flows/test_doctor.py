@@ -14,6 +14,7 @@ import yaml
 from nightloop.flows.cli import disk_space
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.cli.prefect_health import _check_schedules, _check_worker, _find_dead_runs, check_prefect_server
+from nightloop.flows.cli.register import _build_automation
 from nightloop.flows.cli.up import up
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.record import manifest_store
@@ -123,10 +124,14 @@ class Client:
 def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     asleep = Client(read_workers_for_work_pool=[SimpleNamespace(last_heartbeat_time=NOW - timedelta(minutes=5))])
     assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_check_worker(asleep))
-    began = SimpleNamespace(id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1))
-    wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began])))
+    began = SimpleNamespace(
+        id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1), deployment_id="2"
+    )
+    by_command = SimpleNamespace(**vars(began) | {"deployment_id": None})
+    wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began, by_command])))
     assert "'Crash zombie flows' is missing" in wrong[0] and "'Cancel zombie flows' is missing" in wrong[1]
-    assert "'nightly tiny' is Running since" in wrong[2]
+    assert "'nightly tiny' is Running since" in wrong[2] and "marked as crashed or cancelled" in wrong[2]
+    assert "nothing marks it" in wrong[3] and "prefect flow-run delete 1" in wrong[3]
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
     nightly = SimpleNamespace(
         id="00000000-0000-0000-0000-000000000001",
@@ -153,3 +158,22 @@ def test_a_full_disk_is_found_and_up_does_not_start_on_it(begun: Tiny, monkeypat
     with pytest.raises(OSError, match=r"Prefect's database needs room, at least 100 MB. Free space there"):
         up(4299, [str(begun.path)])
     assert not (begun.home / "home" / "prefect").exists()
+
+
+@pytest.mark.parametrize(("pool", "marked"), [("nightloop", True), ("somebody-elses", False)])
+def test_only_runs_of_our_workers_are_marked_as_dead(pool: str, marked: bool) -> None:
+    """Other programs of a shared server send a heartbeat every three minutes, which is Prefect's default: they are not dead."""
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.schemas.events import Resource
+
+    automation = _build_automation("dead", "prefect.flow-run.heartbeat", set(), StateType.CRASHED, "gone")
+    labels: list[dict[str, str]] = [
+        {"prefect.resource.id": "prefect.deployment.1", "prefect.resource.role": "deployment"},
+        {
+            "prefect.resource.id": "prefect.work-pool.1",
+            "prefect.resource.role": "work-pool",
+            "prefect.resource.name": pool,
+        },
+    ]
+    related = [Resource.model_validate(label) for label in labels]
+    assert automation.trigger.match_related.includes(related) is marked

@@ -102,3 +102,15 @@ def test_what_a_disk_says_comes_with_what_to_do(
     with pytest.raises(SystemExit):
         fail(error)
     assert advice in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["up", "--port", "99999"], ["up", "--port", "0"], ["worker", "--health-port", "65536"]]
+)
+def test_a_port_that_does_not_exist_is_a_mistake(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["nightloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "Invalid value for '--" in capsys.readouterr().err

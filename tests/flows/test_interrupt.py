@@ -319,3 +319,32 @@ def test_ctrl_c_in_the_middle_of_an_import_waits_for_its_end_and_is_one_sentence
     done = subprocess.run(words, capture_output=True, text=True, timeout=50, cwd=Path(__file__).parents[2])
     assert done.stdout == "imported\n" and done.returncode == EXIT_CODE, done.stderr
     assert done.stderr == "nightloop: interrupted; what was finished is kept, run it again to resume\n"
+
+
+CLOSING = """
+import atexit, os, signal, sys
+import nightloop.flows.cli.main as cli
+from nightloop.flows.cli.ctrl_c import handle_ctrl_c
+
+@cli.app.command()
+def probe(pressed: bool = False) -> None:
+    if pressed:
+        os.kill(os.getpid(), signal.SIGINT)
+
+def close() -> None:
+    print("closing", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+atexit.register(close)
+handle_ctrl_c()
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("words", [["--pressed"], []], ids=["interrupted", "done"])
+def test_ctrl_c_while_a_process_closes_is_no_traceback(words: list[str]) -> None:
+    command = [sys.executable, "-c", CLOSING, "probe", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=Path(__file__).parents[2])
+    assert done.stdout == "closing\n" and done.returncode == -signal.SIGINT, done.stderr
+    said = "nightloop: interrupted; what was finished is kept, run it again to resume\n"
+    assert done.stderr == (said if words else "")
