@@ -30,7 +30,8 @@ LONGEST = 6  # bytes of the longest of them
 UNDERSCORE = "_"
 FIRST_WORD = ord("<")  # the smallest byte of a word; digits, points and signs are smaller
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
-WHOLE_WORDS = {word: number for word, number in WORDS.items() if len(word) > 1}  # in columns of other numbers T may be a trace of rain
+# In columns of numbers that are no labels, T may be a trace of rain.
+WHOLE_WORDS = {word: number for word, number in WORDS.items() if len(word) > 1}
 # A whole number with decimals. Those that no float of 64 bits tells apart keep a single .0, which shows that they were such floats.
 WHOLE = r"^(-?[0-9]{1,15}|-?[0-8][0-9]{15})\.0+$|^(-?[0-9]+)\.00+$"
 WHOLE_DECIMAL = r"^(-?[0-9]+)\.0+$"
