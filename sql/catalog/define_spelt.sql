@@ -1,8 +1,10 @@
 -- One row: nothing; defines spelt(text): µs since 1970 UTC of a time in one of the forms that ISO 8601 and usual data sets have, or
 -- null. In none of them can month and day be confused. Without an offset a time is in UTC. A year has four digits: those of two
 -- digits would be read as of the first century. Where a number has a zero before it, a single digit at the end was cut off from the other.
+-- 10:23:45,1000 is 10:23:46 from a program that rounds milliseconds on their own, and not a tenth of a second.
 CREATE OR REPLACE TEMPORARY MACRO spelt(text) AS (
-    CASE WHEN text[-2] = ':' AND regexp_matches(text, '[-/ T:]0[0-9][-/ T:]') THEN NULL
+    CASE WHEN regexp_matches(text, ':[0-9]{2}[.,]1000$') THEN NULL
+        WHEN text[-2] = ':' AND regexp_matches(text, '[-/ T:]0[0-9][-/ T:]') THEN NULL
         WHEN regexp_matches(text, '(^|[^0-9+-]|[^ ]-)[0-9]{4}') THEN epoch_us(coalesce(
         -- it fails at years of more than four digits, takes abbreviations of zones for those of any country, and any offset
         CASE WHEN text[5] IN ('-', '/')

@@ -17,8 +17,20 @@ def no_column(name: str) -> bool:
     return False
 
 
+# Columns in which change data capture marks rows that were deleted: Debezium, Fivetran, Stitch and Singer, Airbyte, PeerDB, Hudi, Delta
+# Lake's change feed, Snowflake's streams and BigQuery.
+DELETED = ("__deleted", "__op", "_fivetran_deleted", "_sdc_deleted_at", "_ab_cdc_deleted_at", "_peerdb_is_deleted",
+           "_hoodie_is_deleted", "_change_type", "metadata$action")  # fmt: skip
+
+
 def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:
     """Raise DataError if a file lacks a column or has it twice, and say which it has."""
+    marks = [name for name in names if name.lower() in DELETED and name not in wanted]
+    if marks:
+        raise DataError(
+            f"{file} has the column {marks[0]!r}, in which change data capture marks rows that were deleted or replaced. They would be "
+            "read as events: write the rows that are valid, without that column"
+        )
     shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
     for name in wanted:
         if name not in names and file.count(f"/{name}=") > 1:

@@ -30,6 +30,8 @@ from nightloop.tasks.validation.result import Validation
 
 MOST = 100_000  # rows of a sample
 SEVERAL = r"[|]|^\s*\["  # what a text has that holds several values: | between them, or a list of JSON
+POINTED = r"^\s*-?[0-9]*[.][0-9]*\s*$"  # a number with a point
+THOUSANDS = r"^\s*-?[1-9][0-9]{0,2}[.][0-9]{3}\s*$"  # a number whose point may separate thousands
 BEYOND = "after the last one of the calendar"
 EXAMPLES = 3  # of ids and times
 WHOLE = Period(0, "the sample", None, None)  # no calendar: times are compared with the periods here
@@ -49,6 +51,8 @@ class SampleNotes:
     several: dict[str, str] = field(
         default_factory=dict
     )  # columns with several values -> a value; empty: one has several
+    # columns of numbers -> one whose point may separate thousands; empty: their points are decimal
+    thousands: dict[str, str] = field(default_factory=dict)
     # file -> rows, rows outside its period, first and last time
     outside: dict[str, list[int]] = field(default_factory=dict)
 
@@ -159,6 +163,8 @@ def _take_notes(
             _note_ids(notes.ids[role], head, name)
         for name in columns.multi_value:
             _note_several(notes.several, batch, name)
+        for name in columns.numeric:
+            _note_thousands(notes.thousands, batch, name)
         yield batch
 
 
@@ -194,6 +200,16 @@ def _note_several(noted: dict[str, str], batch: pa.RecordBatch, name: str) -> No
         values = pc.drop_null(values)
         several = pc.any(pc.match_substring_regex(values, SEVERAL)).as_py()
         noted[name] = "" if several else noted.get(name) or next(iter(values.slice(0, 1).to_pylist()), "")
+
+
+def _note_thousands(noted: dict[str, str], batch: pa.RecordBatch, name: str) -> None:
+    """A number of text, if all so far that have a point have three digits behind it."""
+    values = batch.column(name)
+    if noted.get(name, "none yet") and pa.types.is_string(values.type):
+        pointed = values.filter(pc.match_substring_regex(values, POINTED))
+        if len(pointed):
+            whole = pc.all(pc.match_substring_regex(pointed, THOUSANDS)).as_py()
+            noted[name] = (noted.get(name) or pointed[0].as_py()) if whole else ""
 
 
 def _note_outside(notes: SampleNotes, file: str, source: Any, plan: Plan, micros: Micros) -> None:

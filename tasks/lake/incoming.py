@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.lake.clock_changes import clock_changes
 from nightloop.tasks.lake.list_values import join_lists
-from nightloop.tasks.lake.values import as_ids, as_number
+from nightloop.tasks.lake.values import WHOLE_WORDS, WORDS, as_ids, as_number
 from nightloop.tasks.plan.errors import DataError, NightloopError
 from nightloop.tasks.plan.plan import Columns
 
@@ -156,7 +156,7 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     if columns.logged_probability:
         arrays["served"] = _number_column(batch, columns.logged_probability)
     arrays |= {name: as_ids(flat_column(batch, name), name) for name in texts}
-    arrays |= {name: _number_column(batch, name) for name in columns.numeric}
+    arrays |= {name: _number_column(batch, name, WHOLE_WORDS) for name in columns.numeric}
     arrays["_key"] = _key([as_ids(flat_column(batch, name), name) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     known = batch.column(INSTANT) if INSTANT in batch.schema.names else pa.nulls(size, pa.timestamp("us", tz="UTC"))
@@ -229,14 +229,14 @@ def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values
 
 
-def _number_column(batch: pa.RecordBatch, name: str) -> pa.Array:
+def _number_column(batch: pa.RecordBatch, name: str, words: Mapping[str, str] = WORDS) -> pa.Array:
     """A column of numbers. Raises DataError if it holds times: these are numbers only in a unit, which nothing says here."""
     values = flat_column(batch, name)
     if pa.types.is_temporal(values.type):
         raise DataError(
             f"the source: the column {name[:60]!r} holds {values.type}, and a number is wanted: write it as one, such as seconds"
         )
-    return as_number(values)
+    return as_number(values, words)
 
 
 def _key(parts: list[pa.Array]) -> pa.Array:

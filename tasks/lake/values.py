@@ -9,7 +9,7 @@ however a program writes it. A time has no zeros at the end of its fraction, wha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ LONGEST = 6  # bytes of the longest of them
 UNDERSCORE = "_"
 FIRST_WORD = ord("<")  # the smallest byte of a word; digits, points and signs are smaller
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
+# In columns of numbers that are no labels, T may be a trace of rain.
+WHOLE_WORDS = {word: number for word, number in WORDS.items() if len(word) > 1}
 # A whole number with decimals. Those that no float of 64 bits tells apart keep a single .0, which shows that they were such floats.
 WHOLE = r"^(-?[0-9]{1,15}|-?[0-8][0-9]{15})\.0+$|^(-?[0-9]+)\.00+$"
 WHOLE_DECIMAL = r"^(-?[0-9]+)\.0+$"
@@ -69,7 +71,7 @@ def as_ids(values: pa.Array, name: str) -> pa.Array:
     return as_text(values)
 
 
-def as_number(values: pa.Array) -> pa.Array:
+def as_number(values: pa.Array, words: Mapping[str, str] = WORDS) -> pa.Array:
     """Numbers as float64, null if missing. Text stays text, for the lake to parse; words for yes and no become 1 and 0."""
     if not pa.types.is_string(values.type):
         if pa.types.is_decimal(values.type):
@@ -84,8 +86,8 @@ def as_number(values: pa.Array) -> pa.Array:
     if (letters == ord(UNDERSCORE)).any():  # DuckDB takes 430548_1007 for 4305481007
         other = pc.binary_join_element_wise(values, f" (has {UNDERSCORE!r})", "")
         values = pc.if_else(pc.match_substring(values, UNDERSCORE), other, values)
-    index = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
-    return pc.coalesce(pa.array(list(WORDS.values())).take(index), values)
+    index = pc.index_in(pc.ascii_lower(values), pa.array(list(words)))
+    return pc.coalesce(pa.array(list(words.values())).take(index), values)
 
 
 def id_of(value: object) -> str | None:

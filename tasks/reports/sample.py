@@ -33,6 +33,12 @@ def problems(sample: Sample, now: datetime) -> list[str]:
         for name, value in sample.notes.several.items()
         if value
     ]
+    texts += [
+        f"all numbers with a point in the column {plain(name, 60)} have three digits behind it, such as {plain(value, 60)!r}: if the point "
+        "separates thousands, write them without it"
+        for name, value in sample.notes.thousands.items()
+        if value
+    ]
     if sample.span and sample.span[0] < OLD <= sample.span[1]:
         texts.append(
             f"the first time is {sample.span[0]}: is a time that is missing written as 0? Such rows are in no period of a file that "

@@ -202,3 +202,14 @@ def test_what_cannot_be_read_at_all_is_one_sentence(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(FileNotFoundError, match="no file"):
         check(str(plan))
+
+
+@pytest.mark.parametrize(("numbers", "told"), [
+    (("2.155", "1.008", "6"), True), (("2.155", "1.08"), False), (("2155", ""), False), (("0.155", "2.155"), False),
+])  # fmt: skip
+def test_points_that_may_separate_thousands_are_told(tmp_path: Path, numbers: tuple[str, ...], told: bool) -> None:
+    """A German report (meta-csv 5) writes 2155 cases as 2.155, which is 2.155 in a file without the option decimal."""
+    columns = {"columns": {"user": "user", "item": "item", "time": "time", "numeric": ["cases"]}}
+    text = "user,item,time,cases\n" + "".join(f"u{n},{n},{{day}}T10:00,{number}\n" for n, number in enumerate(numbers))
+    found = check(str(delivered(tmp_path, "csv", text, columns)))["problems"]
+    assert any("column cases have three digits behind it, such as '2.155'" in text for text in found) is told

@@ -239,4 +239,23 @@ def decimals() -> Iterator[Case]:
         yield Case(f"{kind} as numbers", "a.parquet", table, [("u0", 100.1), ("u1", None)], **priced)
 
 
-REPORTED = [*decimals(), *shifted(), *floats(), *alike(), *times(), *parts(), *fillings(), *category_floats()]
+def words() -> Iterator[Case]:
+    """T is a trace of rain in NOAA's numbers (pyIEM 837), and was 1.0; as labels, letters are those of PostgreSQL."""
+    priced = {"columns": {**COLUMNS, "numeric": ["price"]}, "wanted": ("user", "price")}
+    numbers, letters = {"0.12": 0.12, "True": 1.0, "no": 0.0, "N/A": None}, ["T", "f", "Y", "n"]
+    rows = [(f"u{n}", number) for n, number in enumerate(numbers.values())]
+    aside = [("unreadable_number", f'"{letter}"') for letter in letters]
+    users = [f"u{n}" for n in range(len(numbers) + len(letters))]
+    table = {"user": users, "item": ["1"] * len(users), "time": [AT] * len(users), "price": [*numbers, *letters]}
+    text = "".join(",".join(row) + "\n" for row in zip(*table.values(), strict=True))
+    yield Case("letters as numbers", "a.csv", csv("user,item,time,price\n" + text), rows, aside, **priced)
+    objects = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
+    yield Case("letters as numbers", "a.jsonl", jsonl(*objects), rows, aside, **priced)
+    yield Case("letters as numbers", "a.parquet", parquet(**table), rows, aside, **priced)
+    late = ["2026-01-01 10:00:00,1000", "2026-01-01 10:00:00.1000"]  # salt 33716: 999.9 ms, rounded on their own
+    text = csv("user,item,time\n" + "".join(f'x,1,"{time}"\n' for time in late) + 'u0,1,"2026-01-01 10:00:00,000"\n')
+    odd = [("unreadable_time", time) for time in late]
+    yield Case("a thousand milliseconds", "a.csv", text, [("u0", NOON)], odd, wanted=("user", "time"))
+
+
+REPORTED = [*words(), *decimals(), *shifted(), *floats(), *alike(), *times(), *parts(), *fillings(), *category_floats()]
