@@ -15,11 +15,12 @@ from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
 from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
 from nightloop.tasks.modules.pair_scores import has_pairs, pair_scores_of
 from nightloop.tasks.modules.stacked_weights import is_stacked, stacked_members
+from nightloop.tasks.modules.threads import ThreadPool, one_thread, thread_pool
 from nightloop.tasks.plan.errors import DataError
 
 
 @torch.no_grad()
-def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> Tensor:
+def predict(model: Model, weights: Weights, logs: Logs, batch: int = 4096) -> Tensor:
     """Logits of rows.
 
     An id without a row in its table (unseen) counts as a row of zeros. If a field's rare values share a row, it counts
@@ -33,8 +34,8 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         Its weights.
     logs : Logs
         The rows.
-    batch : int, default 16384
-        Rows that are computed at once. A larger batch needs more memory.
+    batch : int, default 4096
+        Rows that one thread computes at once. A larger batch needs more memory. The number of threads changes no byte.
 
     Returns
     -------
@@ -78,7 +79,9 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     look = lookup(model, sizes, logs, close_before(logs))
     limits = torch.tensor(sizes)
     multi_value = torch.tensor([column in logs.several for column in columns])  # their means leave out unseen values
-    for first in range(0, len(logs), batch):
+
+    @torch.no_grad()  # each thread has its own switch
+    def score(first: int) -> None:
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
         unseen = (ids < 0) | (ids >= limits)
@@ -87,6 +90,10 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         if bool(unseen.any()):
             embedded[:, : len(tables)][unseen & ~multi_value] = 0
         logits[part] = model.logits(embedded, logs.numeric[part], dense)
+
+    parts = range(0, len(logs), batch)
+    with one_thread() if len(parts) == 1 else thread_pool() as pool:  # torch's own split gives other last digits
+        (pool or ThreadPool()).map(score, parts)
     return _check_finite(logits)
 
 

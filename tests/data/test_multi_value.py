@@ -84,7 +84,7 @@ def test_a_number_that_is_none_is_a_word_in_a_list(tmp_path: Path) -> None:
 )
 def test_a_list_that_cannot_be_read_puts_its_row_aside(value: object, why: str, tmp_path: Path) -> None:
     """A single value, which a stranger may have written, refused the whole period. A replay puts it aside again."""
-    others = [["a"], ["b", "a"], ["c"], ["a"]] if isinstance(value, list) else ['["a"]', "b|a", "c", "[promo]"]
+    others = [["a"], ["b", "a"], ["c"], ["a"]] if isinstance(value, list) else ['["a"]', "b|a", "c", "promo [x]"]
     with lake(tmp_path) as warehouse:
         land(warehouse, day(0), delivered([*others[:2], value, *others[2:]]), COLUMNS)
         replay_version(warehouse, plan(COLUMNS), day(0), 1)

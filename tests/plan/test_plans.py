@@ -63,7 +63,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         "gate.alpha: Input should be less than 0.5 (given: 2)",
         "gate.metrics: unknown field (did you mean metric?); allowed here: alpha, calibration, evidence_nights,",
         "pretrain: missing",
-        "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, "
+        "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, database, files, libfm, movielens, "
         "ranking-world, repeat-world, reviews, simulated",
         "model.witdh: no such option of MF (did you mean width?); it has width",
         "strategies.tuned: no strategy 'FineTunes' (did you mean FineTune?); installed are ALS, ASMG, AddPopularity, AverageWeights,",
