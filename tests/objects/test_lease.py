@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,7 +135,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, Any]]:
             actions.pop(0)[1]()
 
     monkeypatch.setattr(lease, "_ticks", lambda: passed[0])
-    monkeypatch.setattr(lease.time, "sleep", sleep)
+    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=sleep))  # not that of other threads
     return actions
 
 
