@@ -75,13 +75,13 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 4096) -> Te
     tables = [weights[PREFIX + field] for field in model.fields]
     rows_of = dict(zip(model.fields, sizes, strict=True))
     logs = logs.share_rare_rows([rows_of.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
-    dense, logits = dense_names(weights), torch.empty(len(logs))
+    dense = dense_names(weights)
     look = lookup(model, sizes, logs, close_before(logs))
     limits = torch.tensor(sizes)
     multi_value = torch.tensor([column in logs.several for column in columns])  # their means leave out unseen values
 
     @torch.no_grad()  # each thread has its own switch
-    def score(first: int) -> None:
+    def score(first: int) -> Tensor:
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
         unseen = (ids < 0) | (ids >= limits)
@@ -89,12 +89,12 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 4096) -> Te
         embedded = _take_own_rows(tables, ids) if isinstance(look, OwnRows) else _look_up(look, tables, ids, first)
         if bool(unseen.any()):
             embedded[:, : len(tables)][unseen & ~multi_value] = 0
-        logits[part] = model.logits(embedded, logs.numeric[part], dense)
+        return model.logits(embedded, logs.numeric[part], dense)
 
     parts = range(0, len(logs), batch)
     with one_thread() if len(parts) == 1 else thread_pool() as pool:  # torch's own split gives other last digits
-        (pool or ThreadPool()).map(score, parts)
-    return _check_finite(logits)
+        logits = (pool or ThreadPool()).map(score, parts)
+    return _check_finite(torch.cat(logits) if logits else torch.empty(0))
 
 
 def _take_own_rows(tables: Sequence[Tensor], ids: Tensor) -> Tensor:

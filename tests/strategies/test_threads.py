@@ -159,3 +159,13 @@ def test_a_checkpoint_has_the_same_bytes_on_one_two_and_four_threads(strategy: s
         with threads(number):
             made.append(learned(ALL[strategy], MODELS[model], logs))
     assert made[0] == made[1] == made[2]
+
+
+def test_more_rows_than_a_part_are_predicted_in_inference_mode_as_well() -> None:
+    """Other threads compute the parts, and such a mode is that of one thread."""
+    model, logs = MODELS["DeepFM"], periods(MODELS["DeepFM"])[0]
+    weights = pretrain(model, FullRetrain(ONE), logs)
+    with threads(2), torch.inference_mode():
+        served = predict(model, {name: value.clone() for name, value in weights.items()}, logs, batch=700)
+    torch.testing.assert_close(served, predict(model, weights, logs))
+    assert len(predict(model, weights, logs.select(torch.tensor([], dtype=torch.int64)))) == 0
