@@ -257,8 +257,8 @@ def _dask(address: str, security: Any) -> Cluster:
             try:
                 return future.result(timeout=LOOK)
             except TimeoutError:
-                if future.done():  # an error of the work itself
-                    raise
+                if future.done():  # at this moment, or with such an error of its own
+                    return future.result()
             with suppress(OSError):  # the scheduler is gone; the client tries to reach it again, then cancels the work
                 last_seen = time.monotonic() if client.nthreads() else last_seen
             if time.monotonic() - last_seen > NO_WORKERS:
