@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from nightloop.tasks.plan.dsn import holds_login
 from nightloop.tasks.plan.errors import PlanError, StoreError
 
 SERVER_LOGIN, CLIENT_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
@@ -125,7 +126,7 @@ def locked_api_settings(given: str) -> dict[str, str]:
 
 def refuse_login_in_url(url: str) -> None:
     """Raise PlanError if the address of a Prefect server holds a user name or a password: Prefect's logs would show it."""
-    if "@" in url.partition("://")[2].partition("/")[0]:
+    if holds_login(url):
         raise PlanError(
             "PREFECT_API_URL has a user name or a password in it; leave them out, and set them as "
             f"{CLIENT_LOGIN} (user:password)"

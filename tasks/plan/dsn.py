@@ -105,6 +105,11 @@ def _quote(value: str) -> str:
     return "'" + value.replace("\\", r"\\").replace("'", r"\'") + "'"
 
 
+def holds_login(url: str) -> bool:
+    """Whether a user name or a password stands before the host of a URL."""
+    return "@" in url.partition("://")[2].partition("/")[0]
+
+
 def password_of(catalog: str) -> str:
     """The password in a catalog's setting; empty if there is none or the setting cannot be parsed."""
     try:

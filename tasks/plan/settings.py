@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_credentials(cls, given: str, info: ValidationInfo) -> str:
         endpoint = info.field_name == "s3_endpoint"
-        if "@" in (given if endpoint else given.partition("://")[2].partition("/")[0]):
+        if "@" in given if endpoint else dsn.holds_login(given):
             raise PlanError(
                 "the URL has a user name or password in it; leave them out, and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or use a profile or a role"
