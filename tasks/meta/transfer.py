@@ -18,6 +18,7 @@ Form = Literal["SML", "SML-CNN", "SML-FC", "average", "mlp"]
 
 STEEP = 1.702  # of the paper's GELU, x sigmoid(1.702 x) = silu(1.702 x) / 1.702
 TINY = 1e-12  # keeps a row of zeros from dividing by zero
+SMALL = 1e-6  # added to the mean square of a row that is normalised: rows below a thousandth count as zeros
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Transfer:
         Numbers of the hidden layer, 1 or more. The value of the authors' code. Time is nearly proportional to it.
     residual : bool, default False
         True adds w^ to the output, whose last layer then starts at zero: f starts as fine-tuning.
+    gated : bool, default False
+        Not in the paper. True makes the output a gate g between 0 and 1 for every number, and f = g w + (1 - g) w^. It
+        starts at the mean, and cannot make all rows alike, as the free output can.
+    normalized : bool, default False
+        Not in the paper. True divides each of w, w^ and their product by its root mean square, so that the input of the
+        network is not small against its biases.
     share : float or None, default None
         For `average` only: the fixed weight a of w, 0 to 1. None: a is learned, and starts at 0.5.
 
@@ -69,6 +76,8 @@ class Transfer:
     filters: tuple[int, int] = (10, 5)
     hidden: int = 512
     residual: bool = False
+    gated: bool = False
+    normalized: bool = False
     share: float | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +86,13 @@ class Transfer:
         if self.share is not None and not (self.form == "average" and 0 <= self.share <= 1):
             raise PlanError(
                 f"transfer: share: given {self.share} for {self.form}; it is w's part of an average, 0 to 1"
+            )
+        given = [name for name in ("residual", "gated", "normalized") if getattr(self, name)]
+        if self.form == "average" and given:
+            raise PlanError(f"transfer: {given[0]}: given true for average, which has no network; leave it out")
+        if self.residual and self.gated:
+            raise PlanError(
+                "transfer: given residual and gated; the output is added to w^ or is a gate: give one of them"
             )
 
     def parameters(self, width: int, generator: Generator) -> dict[str, Tensor]:
@@ -92,7 +108,7 @@ class Transfer:
             layers["output"] = (1, second)
         values: dict[str, Tensor] = {} if layers or self.share is not None else {"balance": torch.zeros(1)}
         for name, (out, into) in layers.items():
-            zero = self.residual and name == "output"
+            zero = (self.residual or self.gated) and name == "output"
             for part, shape in (("weight", (out, into)), ("bias", (out,))):
                 random = (2 * torch.rand(shape, generator=generator) - 1) / sqrt(into)
                 values[f"{name}.{part}"] = torch.zeros(shape) if zero else random
@@ -105,6 +121,8 @@ class Transfer:
             mixed: Tensor = balance * before + (1 - balance) * learned
             return mixed
         output = self._network(parameters, before, learned, torch.bfloat16 if half else torch.float32).float()
+        if self.gated:
+            return torch.lerp(learned, before, torch.sigmoid(output))
         return output + learned if self.residual else output
 
     def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor, dtype: torch.dtype) -> Tensor:
@@ -114,12 +132,13 @@ class Transfer:
         their own for it.
         """
         scale = STEEP  # of the input of the next layer, which needs it for its silu
-        if self.form == "mlp":
-            features = torch.cat([before, learned], 1)
-        else:
-            length = before.norm(dim=1, keepdim=True).add(TINY)
-            stack = torch.stack([before, learned, before * learned.detach() / length])  # [3, k, d]
-        if self.form == "SML-CNN":
+        channels = [before, learned]
+        if self.form != "mlp":
+            channels.append(before * learned.detach() / before.norm(dim=1, keepdim=True).add(TINY))
+        stack = torch.stack(channels)  # [channels, k, d]
+        if self.normalized:
+            stack = stack * stack.square().mean(2, keepdim=True).add(SMALL).rsqrt()
+        if self.form in ("SML-CNN", "mlp"):
             features = stack.transpose(0, 1).flatten(1)
         if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions at once
             filtered = silu(torch.addmm(STEEP * p["conv1.bias"][:, None], STEEP * p["conv1.weight"], stack.flatten(1)))

@@ -44,7 +44,8 @@ class SML:
         None: in step 1 the loss is that of the output of f. With a strategy, W^_t is what it makes of W_t-1 and D_t;
         SML-FP of the paper is the learner FineTune.
     transfer : Transfer, default Transfer()
-        The network f. SML-CNN, SML-FC, averages, the MLP and the residual form are its options.
+        The network f. SML-CNN, SML-FC, averages, the MLP and the residual, gated and normalised forms are its
+        options.
     rounds : int, default 7
         Times that both steps are repeated for each task, 1 or more. 7 is the value of the authors' code for Adressa;
         for Yelp it is 10. Time is proportional to it.

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "yelp-memory": "yelp_memory",
     "asmg-step": "asmg_step",
     "bakeoff-movietweetings": "bakeoff_movietweetings",
+    "sml-forms": "sml_forms",
     "bakeoff-clicks": "bakeoff_clicks",
     "worlds-ranking": "worlds_ranking",
     "worlds-clicks": "worlds_clicks",

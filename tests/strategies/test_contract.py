@@ -79,6 +79,7 @@ VARIANTS = {  # what differs is the same for every model
     "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
     "SPMF-small": SPMF(size=3, ratio=0.4, training=SHORT),
     "SML-CNN": SML(**QUICK | {"transfer": Transfer("SML-CNN", hidden=8)}),
+    "SML-gated": SML(**QUICK | {"transfer": Transfer(hidden=8, gated=True, normalized=True)}),
     "SML-FC-residual": SML(**QUICK | {"transfer": Transfer("SML-FC", residual=True)}),
     "SML-average": SML(**QUICK | {"transfer": Transfer("average")}),
     "SML-mlp": SML(**QUICK | {"transfer": Transfer("mlp", hidden=8)}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +15,13 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.meta.meta_state import new_meta_state
 from nightloop.tasks.meta.sml_batches import Batches, epochs
 from nightloop.tasks.meta.sml_training import TransferInputs, learn_model, learn_transfer
-from nightloop.tasks.meta.transfer import TINY, Transfer
+from nightloop.tasks.meta.transfer import TINY, Form, Transfer
 from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import pack, to_bytes, unpack
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.contract_chains import assert_same_chains, run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.prequential_loss import mean_logloss
@@ -148,15 +150,47 @@ def test_m5_no_slope_goes_through_the_product() -> None:
         assert torch.allclose(ours, slope, atol=1e-6) == stopped
 
 
-@pytest.mark.parametrize("form", ["SML", "SML-CNN", "SML-FC", "average", "mlp"])
-def test_m6_rows_of_nought_come_out_finite(form: str) -> None:
-    transfer = Transfer(form, hidden=6)
+NETWORKS: tuple[Form, ...] = ("SML", "SML-CNN", "SML-FC", "mlp")
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+@pytest.mark.parametrize("form", [*NETWORKS, "average"])
+def test_m6_rows_of_nought_come_out_finite(form: Form, normalized: bool) -> None:
+    transfer = Transfer(form, hidden=6, normalized=normalized and form != "average")
     p = transfer.parameters(4, torch.Generator().manual_seed(0))
     for before, learned in ((torch.zeros(3, 4), torch.zeros(3, 4)), (torch.zeros(3, 4), torch.ones(3, 4))):
         leaf = learned.requires_grad_()
         made_of = transfer(p, before, leaf)
         (slope,) = torch.autograd.grad(made_of.sum(), leaf)
         assert bool(torch.isfinite(made_of).all()) and bool(torch.isfinite(slope).all())
+
+
+@pytest.mark.parametrize("form", NETWORKS)
+def test_a_gate_mixes_both_rows_and_starts_at_their_mean(form: Form) -> None:
+    rng, transfer = torch.Generator().manual_seed(0), Transfer(form, hidden=6, gated=True)
+    before, learned = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
+    torch.testing.assert_close(transfer(transfer.parameters(4, rng), before, learned), (before + learned) / 2)
+    wild = {name: 30 * torch.randn(p.shape, generator=rng) for name, p in transfer.parameters(4, rng).items()}
+    served = transfer(wild, before, learned)
+    low, high = torch.minimum(before, learned), torch.maximum(before, learned)
+    assert bool(((served >= low - 1e-6) & (served <= high + 1e-6)).all())
+    assert not torch.allclose(served, (before + learned) / 2)
+
+
+@pytest.mark.parametrize("form", NETWORKS)
+def test_a_normalized_network_does_not_see_how_long_rows_are(form: Form) -> None:
+    rng, transfer = torch.Generator().manual_seed(0), Transfer(form, hidden=6, normalized=True)
+    p = transfer.parameters(4, rng)
+    before, learned = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
+    torch.testing.assert_close(transfer(p, 9 * before, 9 * learned), transfer(p, before, learned), rtol=1e-4, atol=1e-5)
+    plain = replace(transfer, normalized=False)
+    assert not torch.allclose(plain(p, 9 * before, 9 * learned), plain(p, before, learned), atol=1e-2)
+
+
+@pytest.mark.parametrize("options", [{"gated": True, "residual": True}, {"form": "average", "normalized": True}])
+def test_options_of_a_transfer_that_exclude_each_other_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match="transfer: "):
+        Transfer(**options)
 
 
 def test_m7_as_many_parameters_as_published() -> None:
