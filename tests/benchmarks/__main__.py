@@ -38,6 +38,7 @@ BENCHMARKS = {
     "bakeoff-clicks": "bakeoff_clicks",
     "worlds-ranking": "worlds_ranking",
     "worlds-clicks": "worlds_clicks",
+    "reloop-epochs": "reloop_epochs",
     **{f"blend-{log}": f"blend:{log}" for log in ("movietweetings", "movietweetings-40", "repeat", "news", "places")},
     "gate-year": "gate_year",
     "tune-gain": "tune_gain",
