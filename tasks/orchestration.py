@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message
+from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message, mistake_message
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import locate_errors, redact_errors
 from nightloop.tasks.plan.settings import Settings
@@ -110,7 +110,7 @@ class Flow(Generic[P, R]):
             if error.title != self.fn.__qualname__:  # of something that the flow read
                 raise
             names = list(inspect.signature(self.fn).parameters)
-            where = ((detail["loc"], detail["msg"]) for detail in error.errors())
+            where = ((detail["loc"], mistake_message(detail)) for detail in error.errors())
             wrong = "; ".join(
                 f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {message}" for at, message in where
             )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import PlanError, mistake_message
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.plan.safe_text import redact_errors
@@ -99,7 +99,8 @@ def _sentence(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         allowed = BakeoffSpec.model_fields if len(error["loc"]) == 1 else Part.model_fields
         return f"{where}: unknown field{nearest(str(error['loc'][-1]), allowed)}; allowed here: {', '.join(allowed)}"
-    return f"{where}: given {error.get('input')!r:.80}; {error['msg'][:1].lower()}{error['msg'][1:]}"
+    message = mistake_message(error)
+    return f"{where}: given {error.get('input')!r:.80}; {message[:1].lower()}{message[1:]}"
 
 
 def spec_error(mistakes: Sequence[str]) -> PlanError:

@@ -22,7 +22,7 @@ from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMi
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
 from nightloop.tasks.http_service.request_bodies import StrictRoute
 from nightloop.tasks.http_service.schemas import Observe, Recommend, Score
-from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError
+from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError, mistake_message
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.serving.online_learning import Observed
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
@@ -230,7 +230,7 @@ def _answer_malformed(request: Request, error: Exception) -> JSONResponse:
     elif isinstance(error, RequestValidationError):
         for mistake in error.errors():
             where = _mistake_path(mistake["loc"][1:], error.body, mistake["type"] == "missing")
-            messages.setdefault(where, {})[mistake["msg"].removeprefix("Value error, ")] = None
+            messages.setdefault(where, {})[mistake_message(mistake)] = None
     listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in messages.items())
     return JSONResponse({"error": listed[:2000]}, 422)
 

@@ -6,6 +6,7 @@ machine's: a file that is not there, a store that does not answer, a full disk.
 
 import errno
 import os
+from typing import Any
 
 
 class NightloopError(Exception):
@@ -33,6 +34,12 @@ class NotReady(NightloopError, LookupError):
 
 
 CORRECTABLE = (NightloopError, OSError, MemoryError)  # told in a sentence; all others are faults, with a traceback
+
+
+def mistake_message(mistake: Any) -> str:
+    """The words of one mistake that pydantic found, without its name for the kind."""
+    message: str = mistake["msg"]
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
 def error_message(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import PlanError, mistake_message
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redacted_head
@@ -94,7 +94,7 @@ def _sentence(error: Any) -> str:
         return f"{where}: unknown field{nearest(str(error['loc'][-1]), legal)}; allowed here: {', '.join(legal)}"
     if error["type"] == "missing":
         return f"{where}: missing"
-    return f"{where or 'plan'}: {error['msg']} (given: {given})"
+    return f"{where or 'plan'}: {mistake_message(error)} (given: {given})"
 
 
 def _period_kind(part: object) -> str:

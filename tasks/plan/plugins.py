@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import PlanError, mistake_message
 from nightloop.tasks.plan.nearest import nearest
 
 Kind = Literal["source", "model", "strategy", "corrector"]
@@ -112,7 +112,7 @@ class Builder:
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 extra = detail["type"] == "unexpected_keyword_argument"
-                message = "no such option" if extra else detail["msg"].removeprefix("Value error, ")
+                message = "no such option" if extra else mistake_message(detail)
                 at = ".".join([path, *(str(step) for step in detail["loc"] if extra or isinstance(step, int))])
                 self.mistakes.append(f"{at}: given {detail['input']!r:.80}; {message[:1].lower()}{message[1:]}")
             return None

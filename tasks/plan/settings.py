@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nightloop import infra
 from nightloop.tasks.plan import dsn
-from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.errors import PlanError, mistake_message
 
 PACKAGE = Path(str(infra.__file__)).parent  # files of the package: plans, the description of the deployments
 # Endings of the names of environment variables whose value is a credential.
@@ -155,7 +155,7 @@ def _sentence(mistake: Any) -> str:
     """A mistake in a setting, by the name of its environment variable; its value may hold a credential."""
     name = str(mistake["loc"][0])
     variable = name if name.isupper() else f"NIGHTLOOP_{name.upper()}"
-    return f"{variable}: {mistake['msg'].removeprefix('Value error, ')}"
+    return f"{variable}: {mistake_message(mistake)}"
 
 
 def user_cache() -> Path:
