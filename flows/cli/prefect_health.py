@@ -15,7 +15,9 @@ from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.lease import lease_key, other_holder
 from nightloop.tasks.plan.errors import ConflictError
-from nightloop.tasks.resources import open_store
+from nightloop.tasks.plan.load import STORED
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import open_store, read
 
 AWAKE = timedelta(seconds=90)  # a worker sends a heartbeat every 30 s
 PLANNED = timedelta(minutes=5)  # the server plans runs once a minute
@@ -114,7 +116,8 @@ def _check_schedules(client: Any) -> tuple[str, list[str]]:
     """When each pipeline's next night starts, in words, and what prevents nights from starting."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
-    lines, wrong = [], []
+    lines: list[str] = []
+    wrong: list[str] = []
     nightly = DeploymentFilter.model_validate({"name": {"like_": "-nightly"}})
     for deployment in client.read_deployments(deployment_filter=nightly):
         run_filter = FlowRunFilter.model_validate(
@@ -125,6 +128,7 @@ def _check_schedules(client: Any) -> tuple[str, list[str]]:
             for run in client.read_flow_runs(flow_run_filter=run_filter)
             if run.expected_start_time
         )
+        lines += _find_changed_plan(str((deployment.parameters or {}).get("plan", "")))
         active = [schedule for schedule in deployment.schedules if schedule.active]
         if not active:
             lines.append(f"{deployment.name} has no active schedule")
@@ -141,3 +145,19 @@ def _check_schedules(client: Any) -> tuple[str, list[str]]:
         else:
             lines.append(f"{deployment.name} starts next at {due[0]:%Y-%m-%d %H:%M} UTC")
     return "; ".join(lines), wrong
+
+
+def _find_changed_plan(name: str) -> Iterator[str]:
+    """The first plan file of the deployed plan's pipeline, if it differs from it. `name`: as the store keeps the plan."""
+    if not STORED.fullmatch(name):
+        return
+    deployed = read(name)
+    for path in (path for directory in Settings().plan_places for path in sorted(directory.glob("*.yaml"))):
+        try:
+            plan = read(str(path))
+        except (ValueError, LookupError, OSError):
+            continue  # the check of the plans names its mistakes
+        if plan.pipeline == deployed.pipeline:
+            if plan != deployed:
+                yield f"{path} differs from the plan that is deployed, {name}: nightloop deploy {path} deploys it"
+            return

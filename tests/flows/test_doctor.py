@@ -17,7 +17,9 @@ from nightloop.flows.cli.prefect_health import _check_schedules, _check_worker, 
 from nightloop.flows.cli.register import _build_automation
 from nightloop.flows.cli.up import up
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.stored_plans import store_plan
 from nightloop.tasks.record import manifest_store
+from nightloop.tasks.resources import open_store
 from tests.flows.tiny_pipeline import Tiny, begin, run
 from tests.prefect_server import Server
 
@@ -138,14 +140,21 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
         name="tiny-nightly",
         updated=NOW - timedelta(hours=1),
         schedules=[SimpleNamespace(active=True)],
+        parameters={},
     )
     assert "was due at" in _check_schedules(Client(read_deployments=[nightly], read_flow_runs=[late]))[1][0]
     assert "has planned no run" in _check_schedules(Client(read_deployments=[nightly], read_flow_runs=[]))[1][0]
     nightly.schedules[0].active = False
-    assert _check_schedules(Client(read_deployments=[nightly], read_flow_runs=[])) == (
-        "tiny-nightly has no active schedule",
-        [],
-    )
+    client = Client(read_deployments=[nightly], read_flow_runs=[])
+    assert _check_schedules(client) == ("tiny-nightly has no active schedule", [])
+    place = begun.home / "home" / "plans" / "tiny.yaml"
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(begun.path.read_bytes())
+    nightly.parameters["plan"] = store_plan(open_store(), "tiny", begun.path.read_bytes())
+    assert _check_schedules(client) == ("tiny-nightly has no active schedule", [])
+    place.write_text(yaml.safe_dump(yaml.safe_load(begun.path.read_text()) | {"cron": "0 4 * * *"}))
+    changed = _check_schedules(client)[0]
+    assert f"{place} differs from the plan that is deployed, tiny@" in changed and "nightloop deploy" in changed
 
 
 def test_a_full_disk_is_found_and_up_does_not_start_on_it(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
