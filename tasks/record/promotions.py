@@ -192,8 +192,9 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
     written, requested = parse_instant(last.when).timestamp(), parse_instant(act.when).timestamp()
     if requested < written <= (act.now or requested) + SKEW:
         raise ConflictError(
-            f"{summary(last)}. It was written at {last.when}, after this act was requested at {act.when}; nothing was "
-            f"changed. Look again; if you mean that entry, run the act again (a rollback: --from {last.number})"
+            f"{summary(last)}. It was written at {last.when}, after this act was requested at {act.when}, each "
+            "by the clock of its machine; nothing was changed. Look again; if you mean that entry, run the act again (a "
+            f"rollback: --from {last.number})"
         )
 
 
