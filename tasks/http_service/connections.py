@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from nightloop.tasks.plan.errors import DataError
@@ -55,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._advanced = False  # the newest bytes ended a head, or held some of a body
         self._bytes = 0  # that came since
         self._head_bytes = self._headers = 0  # of this message
+        self._unanswered: deque[RequestResponseCycle] = deque()  # oldest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request; if there are too many connections, close the one that has waited longest."""
@@ -72,6 +74,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._sending.stop()
         self._reading.stop()
         self._limits.waiting.pop(self, None)
+        for cycle in self._unanswered:  # uvicorn tells the newest alone, and uvloop raises if another one answers
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,6 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = self._advanced = True
         self._sending.stop()
         super().on_headers_complete()
+        self._unanswered.append(self.cycle)
         if len(self.pipeline) > self._limits.pipelined:
             self.transport.close()
             raise DataError("too many requests wait on one connection")
@@ -147,6 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
+        self._unanswered.popleft()
         if not self.pipeline:
             self._limits.waiting[self] = None
         super().on_response_complete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -52,7 +53,7 @@ def serving(**limits: Any) -> Iterator[tuple[int, Any]]:
     """A server with these limits: its port, and the server."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
         protocol: Any = partial(BoundedProtocol, ConnectionLimits(**limits))
-        config = uvicorn.Config(app, log_level="critical", access_log=False, http=protocol, ws="none", lifespan="off")
+        config = uvicorn.Config(app, log_config=None, access_log=False, http=protocol, ws="none", lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
@@ -156,6 +157,16 @@ def test_requests_that_wait_on_one_connection_are_bounded(port: int) -> None:
             line.sendall((b"GET /slow HTTP/1.1\r\nhost:a\r\n\r\n") * 500)
             time.sleep(0.005)
     assert answer(port, GET + b"connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("many", [3, 200])  # within the bound, and beyond it
+def test_a_client_that_leaves_while_requests_wait_causes_no_error(
+    port: int, many: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected(port, b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n" * many):
+        time.sleep(0.2)
+    time.sleep(0.8)  # until the first would be answered
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("size", [b"content-length: 44\r\n", b"transfer-encoding: chunked\r\n"])
