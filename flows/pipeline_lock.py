@@ -65,7 +65,7 @@ def _hold_lease(plan: Plan, take: Callable[[Objects, str, str, float, float], Le
         yield other or "another run was faster"
         return
     try:
-        with redact_errors(), keep_lease(objects, lease, lease.expires - seconds, seconds), keep_open(plan):
+        with redact_errors(), keep_lease(objects, lease, lease.expires - seconds, seconds), keep_open(plan, objects):
             yield ""
     finally:
         release_lease(objects, lease)

@@ -70,7 +70,7 @@ def report(plan: str) -> dict[str, Any]:
 def _place_of_report(pipeline: str) -> str:
     """Where the store keeps the report: a path or a URL; empty if there is none."""
     place = Settings().store_place
-    if read_report(open_store_to_read(), pipeline) is None:
+    if not read_report(open_store_to_read(), pipeline)[0]:
         return ""
     return f"{place if '://' in place else Path(place).resolve()}/{report_key(pipeline)}"
 

@@ -53,7 +53,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
     with open_lake(plan) as warehouse:
         record = read_recorded_nights(objects, warehouse, plan, last)
     stamp = f"<!-- {record.stamp} -->\n"
-    stored = read_report(objects, plan.pipeline) or ""
+    stored, tag = read_report(objects, plan.pipeline)
     if not run().prefect and stored.endswith(stamp):
         if not path.exists() or path.read_text(encoding="utf-8") != stored:
             write_text(path, stored)
@@ -61,7 +61,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
     history = history_of(objects, plan, record)
     record.store.save()
     drawn = page(history) + stamp
-    save_report(objects, plan.pipeline, drawn)
+    save_report(objects, plan.pipeline, drawn, tag)
     write_text(path, drawn)
     where = f"{Settings().store_place}/{report_key(plan.pipeline)}"
     show_markdown(

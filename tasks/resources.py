@@ -99,10 +99,10 @@ def _copied_lake(plan: Plan) -> Iterator[Warehouse]:
 
 
 @contextmanager
-def keep_open(plan: Plan) -> Iterator[None]:
-    """Keep the store and the lake open for the tasks of a flow: opening them takes longer than most of their queries."""
+def keep_open(plan: Plan, objects: Objects | None = None) -> Iterator[None]:
+    """Keep the store (`objects`, if it is open) and the lake open for a flow: opening them takes longer than most queries."""
     with open_lake(plan) as lake:
-        before = _OPEN.set(Resources(open_store(), lake, plan.pipeline))
+        before = _OPEN.set(Resources(objects or open_store(), lake, plan.pipeline))
         try:
             yield
         finally:

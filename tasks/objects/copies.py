@@ -12,6 +12,7 @@ import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 
 from nightloop.tasks.objects.checksum import check_blob, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
@@ -23,20 +24,39 @@ HASH = 32  # bytes of the SHA-256 before the compressed records
 
 @dataclass(eq=False)
 class WithCopies:
-    """A store whose records are read from their copies, if they have one. It keeps what was read, for the next copies."""
+    """A store whose records are read from their copies, if they have one. It keeps what was read, for the next copies.
+
+    Before the first copy of a night or of an entry of the log is given, the newest of its kind is compared with the store.
+    If it differs, no copy is given.
+    """
 
     objects: Objects
     key: str
     copies: Mapping[str, bytes]
+    tag: str = ""  # of the object that holds the copies; empty: there is none
     used: dict[str, bytes] = field(default_factory=dict)
+    _compared: set[str] = field(default_factory=set)  # kinds of records
+    _lock: Lock = field(default_factory=Lock)
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """As `Objects.read`; a copy has no tag."""
-        copy = self.copies.get(key)
+        copy = self._copy(key)
         stored = self.objects.read(key) if copy is None else (copy, "")
         if stored is not None:
             self.used[key] = stored[0]
         return stored
+
+    def _copy(self, key: str) -> bytes | None:
+        """The copy of a record that is the store's."""
+        if key in self.copies and not key.startswith("blobs/"):  # a blob is named by its hash
+            kind = "log" if key.split("/")[2] == "log" else "nights"
+            with self._lock:
+                if kind not in self._compared:
+                    self._compared.add(kind)
+                    if not _are_of_this_store(self.objects, self.key, kind, self.copies):
+                        log.warning("%s is of another state of the store; the records are copied again", self.key)
+                        self.copies = {}
+        return self.copies.get(key)
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`."""
@@ -55,21 +75,24 @@ class WithCopies:
         return self.objects.keys(prefix)
 
     def save(self) -> None:
-        """Copy what was read of the pipeline's nights, log, notes and blobs. Another run may save its own at the same time."""
+        """Copy what was read of the pipeline's nights, log, notes and blobs. If another run did so since, its copies stay."""
         kept = {key: data for key, data in self.used.items() if _never_changes(key) and _is_intact(key, data)}
         if kept.keys() == self.copies.keys():
             return
         packed = zlib.compress(json.dumps({key: data.decode() for key, data in sorted(kept.items())}).encode())
-        data, stored = hashlib.sha256(packed).digest() + packed, self.objects.read(self.key)
-        if stored is None:
-            self.objects.create(self.key, data)
+        data = hashlib.sha256(packed).digest() + packed
+        if self.tag:
+            self.objects.swap(self.key, data, self.tag)
         else:
-            self.objects.swap(self.key, data, stored[1])
+            self.objects.create(self.key, data)
 
 
-def with_copies(objects: Objects, pipeline: str) -> WithCopies:
+def with_copies(objects: Objects, pipeline: str, by_hash: bool = False) -> WithCopies:
     """The store, whose records of this pipeline are read from their copies. Without copies, or if they are damaged, every
-    record is read by itself."""
+    record is read by itself.
+
+    `by_hash`: the reader knows the hash of each record, so that copies of another state of the store cannot mislead it.
+    """
     key = f"pipelines/{checked_pipeline(pipeline)}/copies"
     stored = objects.read(key)
     copies: dict[str, bytes] = {}
@@ -79,23 +102,18 @@ def with_copies(objects: Objects, pipeline: str) -> WithCopies:
             copies = {name: text.encode() for name, text in json.loads(zlib.decompress(packed)).items()}
         else:
             log.warning("%s is damaged; the records are read one by one, and copied again", key)
-    if not _are_of_this_store(objects, pipeline, copies):
-        log.warning("%s is of another state of the store, which was restored; the records are copied again", key)
-        copies = {}
-    return WithCopies(objects, key, copies)
+    compared = {"nights", "log"} if by_hash else set()
+    return WithCopies(objects, key, copies, stored[1] if stored else "", _compared=compared)
 
 
-def _are_of_this_store(objects: Objects, pipeline: str, copies: Mapping[str, bytes]) -> bool:
-    """Whether the store has the newest night and the newest entry of the log as they were copied.
+def _are_of_this_store(objects: Objects, key: str, kind: str, copies: Mapping[str, bytes]) -> bool:
+    """Whether the store has the newest night, or the newest entry of the log, as it was copied.
 
-    If so, it has those before them: a night names the one before it by its hash. If the store was restored from a backup
+    If so, it has those before it: a night names the one before it by its hash. If the store was restored from a backup
     that is older than the copies, or went on otherwise since then, a copy proves nothing.
     """
-    for kind in ("nights", "log"):
-        newest = max((key for key in copies if key.startswith(f"pipelines/{pipeline}/{kind}/")), default="")
-        if newest and (objects.read(newest) or (b"",))[0] != copies[newest]:
-            return False
-    return True
+    newest = max((name for name in copies if name.startswith(f"{key.removesuffix('copies')}{kind}/")), default="")
+    return not newest or (objects.read(newest) or (b"",))[0] == copies[newest]
 
 
 def _never_changes(key: str) -> bool:

@@ -238,9 +238,11 @@ class S3:
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
     """The store of these settings, probed once a process. Raises as `Objects`, and DataError if it must not be used."""
-    objects, place = open_for_reading(settings, credentials), settings.store_place
+    place = settings.store_place
+    objects, has_format = _open(settings, credentials)
     _probe_once(objects, place)
-    mark_store(objects, place)
+    if not has_format:
+        mark_store(objects, place)
     return objects
 
 
@@ -249,18 +251,23 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
 
     Raises DataError if it has another format, and ConflictError if the settings name another store's id.
     """
+    return _open(settings, credentials)[0]
+
+
+def _open(settings: Settings, credentials: Mapping[str, str] | None) -> tuple[Directory | S3, bool]:
+    """The store, and whether it has a format yet."""
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
     if bucket := bucket_of(place):
         objects = S3(*bucket, client(settings, tuple(sorted((credentials or {}).items()))))
     elif Path(place).exists() and not Path(place).is_dir():
         raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
-    check_format(objects, place)
+    has_format = check_format(objects, place)
     if settings.store_id:
         from nightloop.tasks.objects.store_id import refuse_other_store  # it needs this file
 
         refuse_other_store(objects, place, settings.store_id)
-    return objects
+    return objects, has_format
 
 
 def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:

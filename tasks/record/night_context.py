@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nightloop.tasks.objects.copies import WithCopies, with_copies
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, PeriodValidation
@@ -42,7 +43,12 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
 
 @lru_cache(maxsize=4096)  # a manifest never changes; every task of a night walks the chain, and a store may be slow
 def _manifest(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
-    return manifest_by_hash(objects, pipeline, hash, index)
+    return manifest_by_hash(_copies(objects, pipeline), pipeline, hash, index)
+
+
+@lru_cache(maxsize=4)
+def _copies(objects: Objects, pipeline: str) -> WithCopies:
+    return with_copies(objects, pipeline, by_hash=True)
 
 
 def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:

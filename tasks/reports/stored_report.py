@@ -11,17 +11,15 @@ def report_key(pipeline: str) -> str:
     return f"reports/{checked_pipeline(pipeline)}.html"
 
 
-def read_report(objects: Objects, pipeline: str) -> str | None:
-    """The page, or None if there is none."""
+def read_report(objects: Objects, pipeline: str) -> tuple[str, str]:
+    """The page and its tag; both empty if there is none."""
     stored = objects.read(report_key(pipeline))
-    return stored[0].decode(errors="replace") if stored else None
+    return (stored[0].decode(errors="replace"), stored[1]) if stored else ("", "")
 
 
-def save_report(objects: Objects, pipeline: str, page: str) -> None:
-    """Replace the page. If two machines do so at once, one of their pages stays; the next night draws it again."""
-    key, data = report_key(pipeline), page.encode()
-    stored = objects.read(key)
-    if stored is None:
-        objects.create(key, data)
-    elif stored[0] != data:
-        objects.swap(key, data, stored[1])
+def save_report(objects: Objects, pipeline: str, page: str, tag: str) -> None:
+    """Replace the page that has this tag; if it is empty, there was none. A page that another machine drew since stays."""
+    if tag:
+        objects.swap(report_key(pipeline), page.encode(), tag)
+    else:
+        objects.create(report_key(pipeline), page.encode())

@@ -15,6 +15,7 @@ from nightloop.tasks.objects.copies import WithCopies, with_copies
 from nightloop.tasks.objects.objects import S3, Directory, read_again
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
+from nightloop.tasks.record.night_context import walk_back
 from nightloop.tasks.report import publish
 from nightloop.tasks.schedule import backfill_steps
 from tests.flows.tiny_pipeline import begin, raw_plan
@@ -67,6 +68,21 @@ def test_copies_prove_nothing_in_a_store_that_was_restored(caplog: pytest.LogCap
     assert restored.held == before and "another state of the store" in caplog.text
     other = published(restored, 1, first, salt="it went on otherwise")
     assert manifest_store.read_chain(with_copies(restored, PIPELINE), PIPELINE, 1, 1) == {1: other}
+
+
+def test_a_new_process_walks_a_chain_without_a_read_a_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`reads-365` counted in the process that had built the chain, and kept its manifests: a night alone made 371 more."""
+    store, chain = Memory.fresh(), [None]
+    for period in range(6):
+        chain.append(published(store, period, chain[-1]))
+    seen = with_copies(store, PIPELINE)
+    assert set(manifest_store.read_chain(seen, PIPELINE, 0, 5)) == set(range(6))
+    seen.save()
+    reads: list[str] = []
+    read = Memory.read
+    monkeypatch.setattr(Memory, "read", lambda store, key: reads.append(key) or read(store, key))
+    assert list(walk_back(Memory(store.held), chain[-1])) == chain[:0:-1]
+    assert reads == [f"pipelines/{PIPELINE}/copies"]
 
 
 def test_nights_of_another_chain_behind_a_gap_are_not_the_newest(store: Directory) -> None:
