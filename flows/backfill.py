@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from nightloop.flows.night_limit import limit_night
-from nightloop.flows.nightly import collect_all, night
+from nightloop.flows.nightly import collect_all, night, periods_of
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.flows.run_summary import report_early_end, summarize
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
+from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import follow_champion
 from nightloop.tasks.artifacts import Bar
+from nightloop.tasks.collect import collect
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow
+from nightloop.tasks.plan.errors import CORRECTABLE, error_message
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.report import advance, publish
 from nightloop.tasks.resources import read
-from nightloop.tasks.runner import open_runner
+from nightloop.tasks.runner import open_runner, workers_for
 from nightloop.tasks.schedule import (
     Chosen,
     backfill_steps,
@@ -32,6 +37,7 @@ from nightloop.tasks.schedule import (
     refuse_unknown,
 )
 
+log = logging.getLogger(__name__)
 REFRESH = 5.0  # seconds between two looks at the grid while a range runs
 
 
@@ -87,6 +93,27 @@ def _move_champion(plan: Plan, last: int) -> str:
         return f"the champion after {newest.name}: {follow_champion.move_champion(newest, utc_now().isoformat())}"
 
 
+def _collect_side_by_side(plan: Plan, runs: Sequence[int]) -> dict[int, Landing]:
+    """What the workers of the run collected, by period, if the lake can be written by several of them at a time.
+
+    A period that a worker cannot collect is not in it: it is collected in its turn, where an error stops the backfill.
+    """
+    periods = [period for index in runs for period in periods_of(plan, index)]
+    if not Settings().postgres or (workers := workers_for(len(periods))) == 1:
+        return {}
+
+    def try_to_collect(index: int) -> Landing | None:
+        try:
+            return collect(plan, index, True)
+        except CORRECTABLE as error:
+            log.warning("%s is collected again in its turn: %s", period_name(plan, index), error_message(error))
+            return None
+
+    with limit_night(plan, period_name(plan, runs[0])):
+        landings = side_by_side(try_to_collect, periods, workers)
+    return {landing.period: landing for landing in landings if landing is not None}
+
+
 def _run_in_order(
     plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime, clock: Clock | None
 ) -> list[Manifest]:
@@ -96,10 +123,11 @@ def _run_in_order(
     advance(plan, bar, 0, len(runs), until)
     refreshed = time.monotonic()
     with report_early_end(done, runs, clock is not None):
+        collected = _collect_side_by_side(plan, runs)
         for index in runs:
             last = clock if index == runs[-1] else None
             with limit_night(plan, period_name(plan, index)):
-                done.append(night(plan, collect_all(plan, index), last, only))
+                done.append(night(plan, collect_all(plan, index, "", collected), last, only))
             if time.monotonic() - refreshed > REFRESH:
                 advance(plan, bar, len(done), len(runs), until)
                 refreshed = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from nightloop.flows.night_limit import limit_night
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
@@ -94,16 +95,24 @@ def nightly(
     return summarize(done, remark=remark)
 
 
-def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
-    """Collect the period, or all of the root's history. A period that is to be skipped need not be there."""
-    first = 0 if index == plan.pretrain_periods - 1 else index
-    if first < index or not skip:
-        return [collect(plan, period) for period in range(first, index + 1)]
+def collect_all(
+    plan: Plan, index: int, skip: str = "", collected: Mapping[int, Landing] = MappingProxyType({})
+) -> list[Landing]:
+    """Collect the period, or all of the root's history, but not what was `collected` already. A period that is to be skipped
+    need not be there."""
+    periods = periods_of(plan, index)
+    if len(periods) > 1 or not skip:
+        return [collected[period] if period in collected else collect(plan, period) for period in periods]
     try:
         return [collect(plan, index)]
     except (FileNotFoundError, ValueError) as error:
         log.warning("%s is skipped without its logs: %s", period_name(plan, index), error)
         return [pass_over(plan, index)]
+
+
+def periods_of(plan: Plan, index: int) -> range:
+    """The periods whose logs a night collects: its own; the root's are all up to it."""
+    return range(0 if index == plan.pretrain_periods - 1 else index, index + 1)
 
 
 def night(

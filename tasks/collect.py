@@ -15,6 +15,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_lake
+from nightloop.tasks.runner import compute
 from nightloop.tasks.sources import build
 from nightloop.tasks.validation.gx import import_in_background
 
@@ -32,8 +33,15 @@ def _run_title(verb: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 @task(_run_title("collect"), pauses=(1.0, 5.0), worth=_worth_another_try)
-def collect(plan: Plan, index: int) -> Landing:
-    """Read the period from the plan's source and land it. Collecting the same rows again changes nothing."""
+def collect(plan: Plan, index: int, on_worker: bool = False) -> Landing:
+    """Read the period from the plan's source and land it. Collecting the same rows again changes nothing.
+
+    `on_worker`: on a worker of the run's runner, which must be able to read the source and to write the lake.
+    """
+    return compute(_land, plan, index) if on_worker else _land(plan, index)
+
+
+def _land(plan: Plan, index: int) -> Landing:
     source = build(plan.source)
     with open_lake(plan) as warehouse:
         if index not in warehouse.latest():

@@ -14,10 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from nightloop.flows.backfill import backfill
 from nightloop.flows.bakeoff import local_dask
 from nightloop.flows.side_by_side import side_by_side
-from nightloop.tasks import runner
+from nightloop.tasks import collect, runner
+from nightloop.tasks.lake.landing import Landing
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.source import Source
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
@@ -240,3 +246,34 @@ def test_auto_takes_processes_only_for_long_work_of_one_thread(monkeypatch: pyte
     with open_runner("auto"):
         runner._RUNNER.get().decide(30.0, 1.0)  # type: ignore[union-attr]
         assert workers_for(3) == 1, "a script without a main guard cannot be imported again"
+
+
+def test_periods_are_collected_side_by_side_if_several_may_write_the_lake(
+    tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A period that is not there yet stops the backfill in its turn, after the nights before it."""
+    plain(monkeypatch)
+    tiny = make(tmp_path, monkeypatch, {"pipeline": "beside"})
+    tiny.deliver(*range(4))
+    backfill(str(tiny.path), end=tiny.name(3))
+    alone = tiny.record()
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "two"))
+    monkeypatch.setenv("NIGHTLOOP_CATALOG", postgres)
+    monkeypatch.setenv("NIGHTLOOP_RUNNER", "processes:2")
+    last = tmp_path / "in" / f"{tiny.name(3)}.parquet"
+    away = last.rename(last.with_suffix(".away"))
+    here: list[int] = []
+    land = collect.collect_period
+
+    def note(warehouse: Warehouse, source: Source, plan: Plan, at: Period) -> Landing:
+        here.append(at.index)
+        return land(warehouse, source, plan, at)
+
+    monkeypatch.setattr(collect, "collect_period", note)  # in this process alone
+    with pytest.raises(FileNotFoundError):
+        backfill(str(tiny.path), end=tiny.name(3))
+    assert here == [3] and "is collected again in its turn" in caplog.text
+    assert sorted(tiny.chain()) == [1, 2] and tiny.record().items() <= alone.items()
+    away.rename(last)
+    backfill(str(tiny.path), end=tiny.name(3))
+    assert here == [3, 3] and tiny.record() == alone  # a single period needs no worker
