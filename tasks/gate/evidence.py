@@ -135,7 +135,9 @@ def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | No
     pairs = [
         _pair_night(night, night.served, night.challengers[name], metric)
         for night in nights
-        if night.served is not None and name in night.challengers and _can_measure(night.served, metric)
+        if night.served is not None
+        and name in night.challengers
+        and all(_can_measure(scored, metric) for scored in (night.served, night.challengers[name]))
     ]
     if not pairs:
         return None
@@ -149,10 +151,16 @@ def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | No
     return Pool(periods, user, served, gain, slices, label, predicted, before, names, draw)
 
 
-def _can_measure(served: Mapping[str, Tensor], metric: str) -> bool:
-    """Whether there are rows, and for an AUC both classes."""
-    rows = len(served.get("user", ()))
-    return rows > 0 and (metric != "auc" or 0 < int((served["label"] > 0.5).sum()) < rows)
+def _can_measure(scored: Mapping[str, Tensor], metric: str) -> bool:
+    """Whether there are rows, for an AUC both classes, and for the catalogue that all rows were ranked against it.
+
+    The plan's `ranking.catalogue` and `gate.metric` may change from one night to the next.
+    """
+    rows = len(scored.get("user", ()))
+    if metric.startswith(CATALOGUE):
+        above = scored.get(f"{CATALOGUE}above")
+        return above is not None and rows > 0 and bool((above >= 0).all())
+    return rows > 0 and (metric != "auc" or 0 < int((scored["label"] > 0.5).sum()) < rows)
 
 
 def _largest_values(nights: Sequence[Mapping[str, Tensor]], values: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:

@@ -262,6 +262,21 @@ def test_the_ranking_of_the_whole_catalogue_can_decide() -> None:
     assert other.numbers["challenger"] == one.numbers["challenger"]
 
 
+def test_nights_before_the_plan_ranked_the_whole_catalogue_are_no_evidence() -> None:
+    """The night after the change was stopped, and so was every repetition of it."""
+    nights = race(1, {"a": 4.0})
+    for night in nights[-4:]:
+        for scored in (night.served, *night.challengers.values()):
+            assert scored is not None
+            scored |= {f"catalogue_{name}": scored[name] for name in ("above", "equal")}  # type: ignore[operator]
+    nights[-5].challengers["a"]["catalogue_above"] = torch.full((800,), -1)  # of a sample that had none of its rows
+    rule = Gate(metric="catalogue_ndcg@20", resamples=200)
+    for upto, many in ((-4, 0), (-3, 1), (len(nights), 3)):
+        judged = replay(rule, "ranking", "old", nights[:upto]).judged["a"]
+        assert (judged.verdict == "insufficient_evidence") == (many < 3), judged.reasons
+        assert judged.numbers.get("nights", many) == many
+
+
 def test_auc_is_a_metric_of_clicks() -> None:
     rule = Gate(metric="auc", resamples=200)
     nights = ctr(5, 0.0, 1.0)
