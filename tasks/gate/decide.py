@@ -111,7 +111,7 @@ def decide(
         place = None if incumbent is None or name == incumbent else standing(term, name, rule.alpha)
         alpha = rule.alpha / max(len(rivals), 1) if incumbent is None else rule.alpha
         judged[name] = _judge(rule, Case(name, metric, name == incumbent, alpha, place), latest)
-    winner = _winner(judged, incumbent)
+    winner = winner_of(judged, incumbent)
     return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner, term)
 
 
@@ -227,7 +227,7 @@ def _no_verdict(reason: str) -> StrategyVerdict:
     return StrategyVerdict(verdict="insufficient_evidence", reasons=(reason,), numbers={})
 
 
-def _winner(judged: Mapping[str, StrategyVerdict], incumbent: str | None) -> str | None:
+def winner_of(judged: Mapping[str, StrategyVerdict], incumbent: str | None) -> str | None:
     """The promoted challenger with the largest gain; the incumbent if it gained as much."""
     gains = {name: float(str(j.numbers["effect"])) for name, j in judged.items() if j.verdict == "promote"}
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
@@ -241,7 +241,7 @@ def reject_winner(
         verdict=verdict, reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
     )
     judged = {**decision.judged, name: refused}
-    winner = _winner(judged, incumbent)
+    winner = winner_of(judged, incumbent)
     return replace(decision, judged=judged, verdict="promote" if winner else _combine_verdicts(judged), winner=winner)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from nightloop.tasks.gate.decide import reject_winner
+from nightloop.tasks.gate.decide import reject_winner, winner_of
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import (
@@ -94,13 +94,13 @@ def next_champion(night: Night, winner: str | None, kept: Mapping[str, Checkpoin
 
 
 def proposed(night: Manifest) -> str:
-    """The strategy that the gate would promote. Raises PlanError if there is none or more than one."""
-    names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
-    if len(names) != 1:
+    """The strategy that the gate would promote: of several that may be, the one that gained most. Raises PlanError for none."""
+    winner = winner_of(night.judged, night.champion.strategy if night.champion else None)
+    if winner is None:
         raise PlanError(
-            f"the gate proposes {', '.join(names) or 'no strategy'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
+            f"the gate proposes no strategy for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
         )
-    return names[0]
+    return winner
 
 
 def pins_by_hand(strategy: str, period: str, manifest: str, pin: bool | None) -> bool:
