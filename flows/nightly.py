@@ -2,7 +2,8 @@
 
 A night is: `collect` and `validate` the period; at the root `pretrain` the weights that every strategy starts from; `score`
 the checkpoints of the night before on the period; `retrain` each strategy; `compare` the challengers with the champion;
-`deploy` the winner, which writes the manifest; `move_champion`; `report`. Each step is a file of that name in `tasks`.
+`deploy` the winner, which writes the manifest; `move_champion` (`follow_champion.py`); `report`. Each step is a file of its
+name in `tasks`.
 """
 
 from __future__ import annotations

@@ -2,10 +2,13 @@
 
 The ranking protocol, in the order in which a night calls it (`tasks/score.py`):
 
-1. `exclusions.excluded_pairs`: items that a user took before a row are no negatives of that row.
-2. `candidates.sample_candidates`: negatives for each positive, uniformly, the same for every strategy of a night; and
-   for rows of some blocks, or all, every item that is no excluded one.
-3. `rank.rank`: how many candidates score above the positive, and how many equal to it.
-4. `ranking_metrics`: Recall@K and NDCG@K of these two counts.
-5. `summary.summarize_metrics`: means over rows, also of new and old users and items.
+1. `exclusions`: a row is not ranked against items that nobody took before it, its own item, and items that its user took up
+   to and including the row. With the plan's `ranking.repeats` only its own item and items not seen yet are left out.
+2. `candidates.sample_candidates`: `ranking.negatives` distinct items for each row, uniformly from the others; all of them, if
+   there are fewer. They are drawn once a night and are the same for every strategy. With `ranking.catalogue` all rows, or a
+   sample of them, are also ranked against every item that is not excluded.
+3. `rank.rank`: how many candidates score above the row's item, and how many equal to it. A user whom the weights do not know
+   is the mean user; an item that they do not know scores 0.
+4. `ranking_metrics`: Recall@K and NDCG@K of these two counts, in expectation over the order of equal scores.
+5. `summary.summarize_metrics`: means over rows, also over those of new and of known users and items.
 """

@@ -35,7 +35,7 @@ class ItemUsers:
 
 
 def item_users(logs: Logs, taken: Tensor, repeats: bool = False) -> ItemUsers:
-    """Interactions of before (`taken` [m, 2] user and item rows) and of the logs themselves; the latter if `repeats`."""
+    """Earlier interactions (`taken` [m, 2] user and item rows) and those of the logs; with `repeats` only those of the logs."""
     items = logs.sizes[1]
     if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
         raise DataError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")

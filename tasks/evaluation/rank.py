@@ -1,4 +1,4 @@
-"""Rank: the position of each row's item among items drawn at random, and in the whole catalogue."""
+"""Rank: how many candidates score above each row's item and how many equal to it, drawn at random or in the whole catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers: how the gate writes a number for an operator, and how it stores one in a manifest."""
+"""Numbers in words: how the gate writes a number for an operator, and how it stores one in a manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policy: which strategy may serve. It says what challengers are compared with, and applies failures, pins, smoke tests and approval."""
+"""Policy: what challengers are compared with, and what a failure, a pin, a smoke test and an approval change in a decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Term: the time in which one strategy serves. Evidence on its rivals is added night by night, and begins anew with it."""
+"""Term: the time since the strategy that serves, or what the gate compares by, last changed. Evidence is added night by night."""
 
 from __future__ import annotations
 

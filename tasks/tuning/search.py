@@ -1,6 +1,6 @@
 """Search: propose settings and learn from their results, by Optuna's tree-structured Parzen estimator.
 
-SettingValues are proposed in rounds of `ROUND`, and all results of a round are learned in the order in which it was proposed. So
+Settings are proposed in rounds of `ROUND`, and all results of a round are learned in the order in which it was proposed. So
 the choice depends on the seed, the logs and the number of trials, and not on which process is the fastest.
 """
 
