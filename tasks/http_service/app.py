@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 
 from nightloop.tasks.http_service.access import Access
+from nightloop.tasks.http_service.answers import REFUSALS, BestItems, Health, Learned, Scores
 from nightloop.tasks.http_service.limits import BodyLimit
 from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMiddleware
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
@@ -116,14 +117,14 @@ def service(
     batches = MicroBatcher(context.answers)
     app = FastAPI(
         title=f"nightloop {context.pipeline}", lifespan=_lifespan(context, batches), redirect_slashes=False,
-        docs_url=None, redoc_url=None, strict_content_type=True,
+        docs_url=None, redoc_url=None, strict_content_type=True, responses=REFUSALS,
     )  # fmt: skip
     app.router.route_class = StrictRoute
     app.add_middleware(BodyLimit, most=body)
     app.add_middleware(Access, hosts=hosts, token=token)
     app.add_middleware(TimingMiddleware, gauges=context.gauges)
 
-    @app.post("/score")
+    @app.post("/score", response_model=Scores)
     async def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
         context.check_pipeline(question.pipeline)
@@ -132,7 +133,7 @@ def service(
         scored = await batches.answer(RecordedRequest(inputs, request, when))
         return JSONResponse({"request": request, "version": scored.version, "scores": scored.prediction})
 
-    @app.post("/recommend")
+    @app.post("/recommend", response_model=BestItems)
     def recommend(question: Recommend) -> JSONResponse:  # on a thread of the app's: all items would hold up a batch
         """The best items for one user, best first."""
         context.check_pipeline(question.pipeline)
@@ -145,7 +146,7 @@ def service(
             {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
         )
 
-    @app.post("/observe")
+    @app.post("/observe", response_model=Learned)
     async def observe(question: Observe) -> JSONResponse:
         """Labels of what was served; each row is learned once. 409 if nothing could be learned."""
         context.check_pipeline(question.pipeline)
@@ -156,7 +157,7 @@ def service(
         error = {"error": f"nothing was learned: {'; '.join(_reasons(observed.examples))}"} if refused else {}
         return JSONResponse({**error, **observed.counts, "examples": observed.examples}, 409 if refused else 200)
 
-    @app.get("/health")
+    @app.get("/health", response_model=Health)
     def health() -> dict[str, JsonValue]:
         """`ok`; or `degraded` if the newest champion does not load and an older one continues to serve, or if what
         is served cannot be recorded."""

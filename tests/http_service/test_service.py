@@ -218,6 +218,27 @@ def test_pages_that_load_scripts_from_elsewhere_are_not_served(client: Any) -> N
     assert "http" not in json.dumps(described["paths"])
 
 
+def test_answers_have_the_fields_that_the_description_names(client: Any) -> None:
+    described = client.get("/openapi.json").json()
+    answered = {
+        "/score": client.post("/score", json={**GOOD, "request": "r"}),
+        "/recommend": client.post("/recommend", json={"user": "u1", "features": GOOD["features"]}),
+        "/observe": client.post("/observe", json={"observations": [{"request": "r", "labels": [0, 1, None]}]}),
+        "/health": client.get("/health"),
+    }
+    for path, answer in answered.items():
+        (does,) = described["paths"][path].values()
+        schema = does["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
+        fields = described["components"]["schemas"][schema]
+        assert answer.status_code == 200 and set(answer.json()) <= set(fields["properties"]), path
+        assert set(fields.get("required", [])) <= set(answer.json()), path
+    refused = client.post("/score", json={})
+    does = described["paths"]["/score"]["post"]["responses"][str(refused.status_code)]
+    assert does["content"]["application/json"]["schema"]["$ref"].endswith("/Refusal") and set(refused.json()) == {
+        "error"
+    }
+
+
 def test_the_next_night_collects_what_was_served_and_labelled(place: Place, client: Any, tmp_path: Path) -> None:
     from nightloop.tasks.lake.periods import Period
     from nightloop.tasks.lake.warehouse import Warehouse
