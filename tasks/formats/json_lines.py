@@ -39,6 +39,9 @@ def read_json_lines(
     Raises DataError with the file's name if it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
+    single = [
+        name for name in columns.names if name not in columns.multi_value
+    ]  # those that may hold no list and no object
     beside: set[str] = set()  # keys that objects have beside one that differs in case alone
     for file in files:
         keys = _keys(warehouse, file, HEAD)
@@ -59,7 +62,7 @@ def read_json_lines(
                 raise DataError(
                     f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
                 )
-            if key["nested"] and name not in columns.multi_value:
+            if key["nested"] and name in single:
                 raise DataError(nested_values(file, name, key["example"]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     parameters = {
@@ -68,7 +71,7 @@ def read_json_lines(
         "ids": [pointers[name] for name in id_columns(columns) if name in pointers],
         "shortened": [_key_with(columns.time, SHORT_TIME), *(_key_with(name, SHORT_ID) for name in (columns.user, columns.item))],
         "most": WIDEST,
-        "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
+        "single": [pointer for name, pointer in pointers.items() if name in single],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):
         for batch in warehouse.scan(

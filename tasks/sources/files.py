@@ -16,7 +16,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.csv_reader import Dialect, column_names, read_delimited
 from nightloop.tasks.formats.date_order import with_clear_dates
 from nightloop.tasks.formats.decompress import UNPACK
-from nightloop.tasks.formats.file_columns import MayLack
+from nightloop.tasks.formats.file_columns import MayLack, deletion_marks, without_marks
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
 from nightloop.tasks.formats.path_columns import in_path
@@ -147,11 +147,11 @@ class Files:
         files = [*dict.fromkeys(file for path in self.paths for file in list_files(warehouse, path, period.name))]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
-        wanted, may_lack = columns.names, self._may_lack(warehouse, columns)
+        may_lack = self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = with_clear_dates(
-                self._read(warehouse, same, columns, wanted, window, may_lack),
+                self._read(warehouse, same, columns, window, may_lack),
                 columns,
                 lambda: self._sample(warehouse, columns),
             )
@@ -182,7 +182,7 @@ class Files:
     def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
         """All rows of one file, with their times as `_micros`."""
         always = (-(2**62), 2**62)
-        rows = self._read(warehouse, [file], columns, columns.names, always, self._may_lack(warehouse, columns))
+        rows = self._read(warehouse, [file], columns, always, self._may_lack(warehouse, columns))
         return with_clear_dates(rows, columns, lambda: self._sample(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
@@ -222,20 +222,31 @@ class Files:
         files, head = self.files(warehouse), replace(warehouse, head=True)
         for file in dict.fromkeys(files[n * (len(files) - 1) // (SAMPLE - 1)] for n in range(SAMPLE)):
             with suppress(DataError, BlockingIOError):
-                yield from islice(
-                    self._read(head, [file], columns, columns.names, None, lambda name: True), SAMPLE_BATCHES
-                )
+                yield from islice(self._read(head, [file], columns, None, lambda name: True), SAMPLE_BATCHES)
 
     def _read(
-        self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],
-        window: tuple[int, int] | None, may_lack: MayLack,
-    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-        kind, timed = self._kind(files[0]), window is not None
+        self,
+        warehouse: Warehouse,
+        files: list[str],
+        columns: Columns,
+        window: tuple[int, int] | None,
+        may_lack: MayLack,
+    ) -> Iterator[pa.RecordBatch]:
+        """The plan's columns of files of one kind. Raises DataError if a row is marked as deleted."""
+        names = [name for file in dict.fromkeys((files[0], files[-1])) for name in self.names_in(warehouse, file)]
+        marks = deletion_marks(names, columns.names)
+        wanted, kind, timed = [*columns.names, *marks], self._kind(files[0]), window is not None
+
+        def lacks(name: str) -> bool:
+            return name in marks or may_lack(name)
+
         if kind == "csv":
-            return read_delimited(warehouse, files, self.dialect, columns, wanted, timed, may_lack)
-        if kind == "parquet":
-            return read_parquet(warehouse, files, columns, wanted, window, may_lack)
-        return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
+            rows = read_delimited(warehouse, files, self.dialect, columns, wanted, timed, lacks)
+        elif kind == "parquet":
+            rows = read_parquet(warehouse, files, columns, wanted, window, lacks)
+        else:
+            rows = read_json_lines(warehouse, files, columns, wanted, timed, lacks)
+        return without_marks(rows, marks, name_files(files)) if marks else rows
 
 
 def _expression(escaped: str) -> str:
