@@ -26,16 +26,8 @@ def no_column(name: str) -> bool:
 # streams and BigQuery. And those of programs that only mark what is deleted.
 CHANGED = ("d", "delete", "deleted", "u", "update", "updated", "upsert", "update_preimage", "update_postimage")
 TRUE = ("true", "t", "1", "1.0", "yes", "y")
-OPERATIONS = (  # of a change
-    "op",
-    "_op",
-    "__op",
-    "operation",
-    "_operation",
-    "_planetscale_operation",
-    "_change_type",
-    "metadata$action",
-)
+OPERATIONS = ("op", "_op", "__op", "op_type", "optype", "operation", "_operation", "operation_type", "operationtype", "cdc_operation",
+              "_planetscale_operation", "change_type", "_change_type", "metadata$action")  # fmt: skip
 FLAGS = ("__deleted", "_deleted", "deleted", "is_deleted", "isdeleted", "_is_deleted", "_fivetran_deleted", "_peerdb_is_deleted",
          "_hoodie_is_deleted")  # fmt: skip
 MOMENTS = ("deleted_at", "deletedat", "_deleted_at", "_sdc_deleted_at", "_ab_cdc_deleted_at", "row_deleted_time")
@@ -63,7 +55,7 @@ def without_marks(batches: Iterable[pa.RecordBatch], marks: Sequence[str], place
                     "be read as events. Write the rows that are valid, each with its newest values. If the column means something else, "
                     "rename it"
                 )
-        yield batch.drop_columns([*marks])
+        yield batch.drop_columns([*marks]) if marks else batch
 
 
 def _is_marked(values: pa.Array, words: Sequence[str]) -> pa.Array:

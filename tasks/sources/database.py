@@ -124,12 +124,12 @@ class Database:
         table = attach_table(warehouse, self.kind, self.connection, parts)
         types = table.types
         check_columns(f"table {self.table}", [*types], columns.names)
+        marks = deletion_marks(types, columns.names)
         if unreadable := [name for name in columns.names if types[name] in UNREADABLE]:
             raise DataError(
                 f"table {self.table}: the column {unreadable[0][:60]!r} holds {types[unreadable[0]]}: make a view with the value as a "
                 "text or a number in a column of its own"
             )
-        marks = deletion_marks(types, columns.names)
         timed = period.start is not None and period.end is not None
         query = {
             "rows": table.rows, "wanted": [*columns.names, *marks], "time": columns.time, "unit": columns.time_writing, "most": WIDEST,

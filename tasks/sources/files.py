@@ -16,7 +16,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.csv_reader import Dialect, column_names, read_delimited
 from nightloop.tasks.formats.date_order import with_clear_dates
 from nightloop.tasks.formats.decompress import UNPACK
-from nightloop.tasks.formats.file_columns import MayLack, deletion_marks, without_marks
+from nightloop.tasks.formats.file_columns import MayLack
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
 from nightloop.tasks.formats.path_columns import in_path
@@ -232,21 +232,12 @@ class Files:
         window: tuple[int, int] | None,
         may_lack: MayLack,
     ) -> Iterator[pa.RecordBatch]:
-        """The plan's columns of files of one kind. Raises DataError if a row is marked as deleted."""
-        names = [name for file in dict.fromkeys((files[0], files[-1])) for name in self.names_in(warehouse, file)]
-        marks = deletion_marks(names, columns.names)
-        wanted, kind, timed = [*columns.names, *marks], self._kind(files[0]), window is not None
-
-        def lacks(name: str) -> bool:
-            return name in marks or may_lack(name)
-
+        kind, wanted, timed = self._kind(files[0]), columns.names, window is not None
         if kind == "csv":
-            rows = read_delimited(warehouse, files, self.dialect, columns, wanted, timed, lacks)
-        elif kind == "parquet":
-            rows = read_parquet(warehouse, files, columns, wanted, window, lacks)
-        else:
-            rows = read_json_lines(warehouse, files, columns, wanted, timed, lacks)
-        return without_marks(rows, marks, name_files(files)) if marks else rows
+            return read_delimited(warehouse, files, self.dialect, columns, wanted, timed, may_lack)
+        if kind == "parquet":
+            return read_parquet(warehouse, files, columns, wanted, window, may_lack)
+        return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
 
 
 def _expression(escaped: str) -> str:

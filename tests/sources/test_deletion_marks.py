@@ -19,7 +19,7 @@ from tests.sources.corpus import AT, csv, jsonl, parquet
 
 COLUMNS = Columns(user="user", item="item", time="time")
 MARKED = [
-    ("Op", "I", "D"), ("Op", "I", "U"), ("op", "c", "d"), ("_op", "insert", "delete"), ("__op", "r", "u"),
+    ("Op", "I", "D"), ("Op", "I", "U"), ("op", "c", "d"), ("_op", "insert", "delete"), ("op_type", "I", "D"), ("__op", "r", "u"),
     ("_CHANGE_TYPE", "INSERT", "DELETE"), ("_change_type", "insert", "update_preimage"), ("operation", "click", "delete"),
     ("__deleted", "false", "true"), ("_fivetran_deleted", "FALSE", "TRUE"), ("is_deleted", "0", "1"), ("isDeleted", "", "yes"),
     ("deleted_at", "", "2026-01-02"), ("deleted_at", "0000-00-00 00:00:00", "1767261600"),
@@ -62,7 +62,9 @@ def test_rows_that_are_marked_are_no_events(
 def test_a_mark_that_one_of_several_files_has(pond: Warehouse, tmp_path: Path) -> None:
     write(tmp_path / "LOAD1.csv", user=["ann"], item=[1], time=[AT])
     write(tmp_path / "a.csv", Op=["I", "D"], user=["bob", "ann"], item=[2, 1], time=[AT, AT])
-    with pytest.raises(DataError, match=r"LOAD1.csv and 1 more: the column 'Op' marks rows"):
+    write(tmp_path / "b.csv", user=["cat"], item=[3], time=[AT], is_deleted=[0])
+    write(tmp_path / "c.csv", user=["dan"], item=[4], time=[AT])
+    with pytest.raises(DataError, match=r"a.csv: the column 'Op' marks rows"):
         land_period(pond, Files(f"{tmp_path}/*.csv"), plan(COLUMNS), day(0))
 
 
