@@ -9,14 +9,17 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from tempfile import NamedTemporaryFile
 
+import pyarrow as pa
+
 from nightloop.tasks.formats.decompress import Opened, text_lines
 from nightloop.tasks.formats.escapes import ESCAPE, UNCLEAR, ends_with_escape, is_unclear, split_escaped
 from nightloop.tasks.formats.stray_quotes import are_rows
+from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.warehouse import Warehouse
 
 HEAD = 100_000  # lines, if only the first rows are wanted
@@ -187,3 +190,12 @@ def _reader(text: str, form: CsvForm) -> Iterator[list[str]]:
         [line + "\n" for line in text.split("\n")], delimiter=form.delimiter, quotechar=form.quote, strict=True,
         doublequote=doubled, escapechar=None if doubled else form.escape, skipinitialspace=True,
     )  # fmt: skip
+
+
+def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
+    """Lines (file, number, what is wrong, text) that cannot be parsed: nulls, and a `_line` that says all this."""
+    texts = [f"{file}:{line}: {reason}: {text}"[:2000] for file, line, reason, text in lines]
+    nothing = {name: pa.nulls(len(texts), pa.string()) for name in wanted}
+    return pa.RecordBatch.from_pydict(
+        {**nothing, "_micros": pa.nulls(len(texts), pa.int64()), LINE: pa.array(texts, pa.string())}
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -12,15 +12,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
+from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rejected_rows, rewrite_csv
 from nightloop.tasks.formats.decimal_comma import with_points
 from nightloop.tasks.formats.escapes import ESCAPE, has_escape
-from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
+from nightloop.tasks.formats.file_columns import (
+    MayLack,
+    check_columns,
+    check_time,
+    deletion_marks,
+    no_column,
+    without_marks,
+)
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
+from nightloop.tasks.formats.select_files import name_files
 from nightloop.tasks.formats.stray_quotes import ANY, DIGITS, has_irregular_row
 from nightloop.tasks.lake.batches import WIDEST
-from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -98,19 +105,20 @@ def read_delimited(
             columns.user,
             columns.item,
             columns.time,
-        ):  # never empty, so that a delimiter after it is none too many
+        ):  # never empty: a delimiter after it is none too many
             layouts[file] = replace(layout, spare=ANY)
+
+    marks = deletion_marks((name for layout in layouts.values() for name in layout.names), wanted)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
         return layouts[file], _needs_line_by_line(warehouse, file, layouts[file], dialect), in_path(file)
 
     for (layout, by_line, constant), group in groupby(files, key=alike):
-        query = RowRequest(dialect, columns, tuple(wanted), timed, constant)
-        if by_line:
-            for file in group:
-                yield from _read_lines(warehouse, file, layout, query)
-        else:
-            yield from _read(warehouse, list(group), layout, query)
+        query = RowRequest(dialect, columns, (*wanted, *marks), timed, constant)
+        same = list(group)
+        lines = (rows for file in same for rows in _read_lines(warehouse, file, layout, query))
+        rows = lines if by_line else _read(warehouse, same, layout, query)
+        yield from without_marks(rows, marks, name_files(same))
 
 
 def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
@@ -286,12 +294,3 @@ def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
         return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
     except csv.Error:  # a field of more than 131,072 characters
         return line.split(delimiter)
-
-
-def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
-    """Lines (file, number, what is wrong, text) that cannot be parsed: nulls, and a `_line` that says all this."""
-    texts = [f"{file}:{line}: {reason}: {text}"[:2000] for file, line, reason, text in lines]
-    nothing = {name: pa.nulls(len(texts), pa.string()) for name in wanted}
-    return pa.RecordBatch.from_pydict(
-        {**nothing, "_micros": pa.nulls(len(texts), pa.int64()), LINE: pa.array(texts, pa.string())}
-    )

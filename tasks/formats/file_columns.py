@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from nightloop.tasks.formats.path_columns import in_path
-from nightloop.tasks.lake.values import BLANKS
+from nightloop.tasks.lake.incoming import flat_column
+from nightloop.tasks.lake.values import BLANKS, as_text
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
@@ -17,20 +21,55 @@ def no_column(name: str) -> bool:
     return False
 
 
-# Columns in which change data capture marks rows that were deleted: Debezium, Fivetran, Stitch and Singer, Airbyte, PeerDB, Hudi, Delta
-# Lake's change feed, Snowflake's streams and BigQuery.
-DELETED = ("__deleted", "__op", "_fivetran_deleted", "_sdc_deleted_at", "_ab_cdc_deleted_at", "_peerdb_is_deleted",
-           "_hoodie_is_deleted", "_change_type", "metadata$action")  # fmt: skip
+# Columns in which rows are marked as deleted or replaced, in lower case, and the values that say so. Those of change data capture:
+# Debezium, AWS DMS (Op: I, U, D), Fivetran, Stitch and Singer, Airbyte, PeerDB, PlanetScale, Hudi, Delta Lake's change feed, Snowflake's
+# streams and BigQuery. And those of programs that only mark what is deleted.
+CHANGED = ("d", "delete", "deleted", "u", "update", "updated", "upsert", "update_preimage", "update_postimage")
+TRUE = ("true", "t", "1", "1.0", "yes", "y")
+OPERATIONS = ("op", "_op", "__op", "op_type", "optype", "operation", "_operation", "operation_type", "operationtype", "cdc_operation",
+              "_planetscale_operation", "change_type", "_change_type", "metadata$action")  # fmt: skip
+FLAGS = ("__deleted", "_deleted", "deleted", "is_deleted", "isdeleted", "_is_deleted", "_fivetran_deleted", "_peerdb_is_deleted",
+         "_hoodie_is_deleted")  # fmt: skip
+MOMENTS = ("deleted_at", "deletedat", "_deleted_at", "_sdc_deleted_at", "_ab_cdc_deleted_at", "row_deleted_time")
+MARKS = (
+    dict.fromkeys(OPERATIONS, CHANGED) | dict.fromkeys(FLAGS, TRUE) | dict.fromkeys(MOMENTS, ())
+)  # (): every value says so
+
+
+def deletion_marks(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """The columns that may mark rows as deleted and that the plan does not name. Of two that differ in case alone: the first."""
+    marks = {name.lower(): name for name in reversed([*names]) if name.lower() in MARKS and name not in wanted}
+    return [name for name in marks.values() if not similar_name(name, wanted)]
+
+
+def without_marks(batches: Iterable[pa.RecordBatch], marks: Sequence[str], place: str) -> Iterator[pa.RecordBatch]:
+    """The batches without the columns `marks`. Raises DataError if a row is marked as deleted or replaced in one of them."""
+    for batch in batches:
+        for name in marks:
+            if pa.types.is_nested(batch.column(name).type):
+                continue
+            values = as_text(flat_column(batch, name))
+            if found := values.filter(_is_marked(values, MARKS[name.lower()]))[:1].to_pylist():
+                raise DataError(
+                    f"{place}: the column {name[:60]!r} marks rows as deleted or changed, such as with {found[0][:60]!r}, and they would "
+                    "be read as events. Write the rows that are valid, each with its newest values. If the column means something else, "
+                    "rename it"
+                )
+        yield batch.drop_columns([*marks]) if marks else batch
+
+
+def _is_marked(values: pa.Array, words: Sequence[str]) -> pa.Array:
+    """Which values say that a row is not valid: one of the words, or, without words, any time of deletion."""
+    if words:
+        return pc.is_in(pc.utf8_lower(values), pa.array(words))
+    return pc.and_(
+        pc.is_valid(values),
+        pc.invert(pc.match_substring_regex(pc.fill_null(values, ""), "^(?:0|false|False|0000.*)?$")),
+    )
 
 
 def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:
     """Raise DataError if a file lacks a column or has it twice, and say which it has."""
-    marks = [name for name in names if name.lower() in DELETED and name not in wanted]
-    if marks:
-        raise DataError(
-            f"{file} has the column {marks[0]!r}, in which change data capture marks rows that were deleted or replaced. They would be "
-            "read as events: write the rows that are valid, without that column"
-        )
     shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
     for name in wanted:
         if name not in names and file.count(f"/{name}=") > 1:

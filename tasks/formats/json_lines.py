@@ -11,10 +11,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_reader import rejected_rows
-from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, id_columns, no_column, similar_name
+from nightloop.tasks.formats.csv_cleaner import rejected_rows
+from nightloop.tasks.formats.file_columns import (
+    MayLack,
+    check_columns,
+    check_time,
+    deletion_marks,
+    id_columns,
+    no_column,
+    similar_name,
+    without_marks,
+)  # fmt: skip
 from nightloop.tasks.formats.file_head import check_head
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns
+from nightloop.tasks.formats.select_files import name_files
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -39,6 +49,10 @@ def read_json_lines(
     Raises DataError with the file's name if it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
+    single = [
+        name for name in columns.names if name not in columns.multi_value
+    ]  # those that may hold no list and no object
+    found: list[str] = []
     beside: set[str] = set()  # keys that objects have beside one that differs in case alone
     for file in files:
         keys = _keys(warehouse, file, HEAD)
@@ -46,6 +60,7 @@ def read_json_lines(
             late = _keys(warehouse, file, ALL)  # a key that comes late is judged line by line, not for the file
             keys |= {name: {**NO_KEY, "example": None} for name in late if name not in keys}
         check_columns(file, [*keys], wanted, may_lack)
+        found += keys
         check_time(file, keys, columns)
         for name in wanted:
             key = keys.get(name, NO_KEY)
@@ -59,16 +74,18 @@ def read_json_lines(
                 raise DataError(
                     f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
                 )
-            if key["nested"] and name not in columns.multi_value:
+            if key["nested"] and name in single:
                 raise DataError(nested_values(file, name, key["example"]))
-    pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
+    marks = deletion_marks(found, wanted)
+    asked = [*wanted, *marks]
+    pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in asked}
     parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
         "names": [name for name in wanted if name not in beside],
         "ids": [pointers[name] for name in id_columns(columns) if name in pointers],
         "shortened": [_key_with(columns.time, SHORT_TIME), *(_key_with(name, SHORT_ID) for name in (columns.user, columns.item))],
         "most": WIDEST,
-        "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
+        "single": [pointer for name, pointer in pointers.items() if name in single],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):
         for batch in warehouse.scan(
@@ -78,7 +95,8 @@ def read_json_lines(
                 lines = [(line["file"], line["line"], line["message"], line["text"]) for line in batch.to_pylist()]
                 yield rejected_rows(lines, wanted)
             else:
-                yield with_path_columns(_split_values(batch, wanted), wanted, constant, columns.time)
+                rows = with_path_columns(_split_values(batch, asked), asked, constant, columns.time)
+                yield from without_marks((rows,), marks, name_files(files))
 
 
 def _key_with(name: str, value: str) -> str:

@@ -9,7 +9,15 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, id_columns, no_column
+from nightloop.tasks.formats.file_columns import (
+    MayLack,
+    check_columns,
+    check_time,
+    deletion_marks,
+    id_columns,
+    no_column,
+    without_marks,
+)
 from nightloop.tasks.formats.page_checksums import check_pages
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
 from nightloop.tasks.formats.select_files import name_files, no_row_in_period
@@ -35,6 +43,9 @@ def read_parquet(
         _refuse_unreadable(file, found, wanted, columns.time)
         if not warehouse.head:
             check_pages(warehouse, file, [name for name in wanted if name in names])
+
+    marks = deletion_marks((column.name for found in types.values() for column in found), wanted)
+    wanted = [*wanted, *marks]
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
@@ -64,7 +75,8 @@ def read_parquet(
             for name in halves:  # DuckDB makes floats of 32 bits of them, which would seem to tell more ids apart
                 place = batch.schema.get_field_index(name)
                 batch = batch.set_column(place, name, batch.column(place).cast(pa.float16(), safe=False))
-            yield with_path_columns(without_empty_line(batch), wanted, values, columns.time)
+            rows_read = with_path_columns(without_empty_line(batch), wanted, values, columns.time)
+            yield from without_marks((rows_read,), marks, name_files(files))
     if start is not None and not rows:
         parts = (part for *_, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
         spans = [span for part in parts for span in part.to_pylist()]

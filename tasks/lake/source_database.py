@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from nightloop.tasks.lake.warehouse import Warehouse, load_extension
 from nightloop.tasks.plan import dsn
@@ -12,17 +13,47 @@ from nightloop.tasks.plan.errors import DataError, StoreError
 EXTENSIONS = {"postgres": "postgres_scanner", "mysql": "mysql_scanner", "sqlite": "sqlite_scanner", "duckdb": ""}
 
 
+@dataclass(frozen=True)
+class SourceTable:
+    """A table of a database that was opened."""
+
+    types: Mapping[str, str]  # its columns, as DuckDB knows them
+    rows: str  # the statement that reads it
+
+
+def attach_table(warehouse: Warehouse, kind: str, place: str, parts: Sequence[str]) -> SourceTable:
+    """Open a database as `attach_database` does, and look at a table in it."""
+    table = attach_database(warehouse, kind, place, parts)
+    found = warehouse.query("ingest/table_columns", {"table": table}).to_pylist()
+    place_in_lake = {"kind": kind, "table": table, "database": _name(kind, place), "name": _quoted(parts)}
+    (row,) = warehouse.query("ingest/table_rows", place_in_lake).to_pylist()
+    types = {column["name"]: "VARCHAR" if kind == "sqlite" else str(column["type"]) for column in found}
+    return SourceTable(types, row["rows"])
+
+
 def attach_database(warehouse: Warehouse, kind: str, place: str, table: Sequence[str]) -> str:
     """Open a database to read it, once for each lake. Returns the full name of a table in it, quoted.
 
     Raises ConflictError if DuckDB's extension for it is not installed, StoreError if it cannot be opened.
     """
-    name = f"source_{hashlib.sha256(f'{kind}:{place}'.encode()).hexdigest()[:12]}"
+    name = _name(kind, place)
     if extension := EXTENSIONS[kind]:
         load_extension(warehouse.connection, extension)
+    if kind == "mysql":
+        warehouse.define("catalog/mysql_in_utc", {})
+        warehouse.define("catalog/mysql_numbers", {})
     where = dsn.read_catalog(place).with_deadlines if kind == "postgres" else place
     try:
         warehouse.define("catalog/attach_source", {"place": where, "name": name, "kind": kind})
     except (DataError, StoreError) as error:
         raise StoreError(f"the {kind} database cannot be opened: {str(error).partition('LINE ')[0].strip()}") from error
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (name, *table))
+    return _quoted((name, *table))
+
+
+def _name(kind: str, place: str) -> str:
+    """What statements call a database."""
+    return f"source_{hashlib.sha256(f'{kind}:{place}'.encode()).hexdigest()[:12]}"
+
+
+def _quoted(parts: Sequence[str]) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

@@ -11,10 +11,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.file_columns import check_columns
+from nightloop.tasks.formats.file_columns import check_columns, deletion_marks, without_marks
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.lake.source_database import EXTENSIONS, attach_database
+from nightloop.tasks.lake.source_database import EXTENSIONS, attach_table
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -25,6 +25,7 @@ UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "days": 86_400e6}  # µs of
 DATES = ("DATE", "TIMESTAMP")
 WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)")
 DAY = timedelta(days=1)
+UNREADABLE = ("JSON", "INTERVAL", "BIT", "BIGNUM")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Database:
 
     The database is asked for the rows of one period if the plan's time is a column of dates or timestamps, or of whole
     numbers whose `time_unit` the plan names. An index on that column makes this fast. Of texts and other numbers the
-    whole table is read every night. A timestamp without a zone is in UTC. A row without a time belongs to no period and
-    is not read, except if periods are equal counts of rows. What a table does not show, such as a column of another
-    table, a view can.
+    whole table is read every night, and so is one of SQLite, where each value has a type of its own: there all values
+    are read as texts. A timestamp without a zone is in UTC. A row without a time belongs to no period and is not read,
+    except if periods are equal counts of rows; one whose time cannot be read is put aside every night. What a table does
+    not show, such as a column of another table, a view can.
 
     Parameters
     ----------
@@ -119,23 +121,23 @@ class Database:
             )
         usual = {"postgres": ["public"], "sqlite": ["main"], "duckdb": ["main"]}.get(self.kind, [])
         parts = self.parts if len(self.parts) == 2 else [*usual, *self.parts]
-        table = attach_database(warehouse, self.kind, self.connection, parts)
-        types = {
-            row["name"]: row["type"] for row in warehouse.query("ingest/table_columns", {"table": table}).to_pylist()
-        }
+        table = attach_table(warehouse, self.kind, self.connection, parts)
+        types = table.types
         check_columns(f"table {self.table}", [*types], columns.names)
-        if documents := [name for name in columns.names if types[name] == "JSON"]:
+        marks = deletion_marks(types, columns.names)
+        if unreadable := [name for name in columns.names if types[name] in UNREADABLE]:
             raise DataError(
-                f"table {self.table}: the column {documents[0][:60]!r} holds JSON: make a view with the value as a column of its own"
+                f"table {self.table}: the column {unreadable[0][:60]!r} holds {types[unreadable[0]]}: make a view with the value as a "
+                "text or a number in a column of its own"
             )
         timed = period.start is not None and period.end is not None
         query = {
-            "table": table, "wanted": columns.names, "time": columns.time, "unit": columns.time_writing, "most": WIDEST,
+            "rows": table.rows, "wanted": [*columns.names, *marks], "time": columns.time, "unit": columns.time_writing, "most": WIDEST,
             "start": period.start if timed else None, "end": period.end if timed else None,
             **_span(period, columns, types[columns.time]),
         }  # fmt: skip
         rows = 0
-        for batch in warehouse.scan(("ingest/read_table", query)):
+        for batch in without_marks(warehouse.scan(("ingest/read_table", query)), marks, f"table {self.table}"):
             rows += batch.num_rows
             yield batch
         if timed and not rows:

@@ -147,11 +147,11 @@ class Files:
         files = [*dict.fromkeys(file for path in self.paths for file in list_files(warehouse, path, period.name))]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
-        wanted, may_lack = columns.names, self._may_lack(warehouse, columns)
+        may_lack = self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = with_clear_dates(
-                self._read(warehouse, same, columns, wanted, window, may_lack),
+                self._read(warehouse, same, columns, window, may_lack),
                 columns,
                 lambda: self._sample(warehouse, columns),
             )
@@ -182,7 +182,7 @@ class Files:
     def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
         """All rows of one file, with their times as `_micros`."""
         always = (-(2**62), 2**62)
-        rows = self._read(warehouse, [file], columns, columns.names, always, self._may_lack(warehouse, columns))
+        rows = self._read(warehouse, [file], columns, always, self._may_lack(warehouse, columns))
         return with_clear_dates(rows, columns, lambda: self._sample(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
@@ -222,15 +222,17 @@ class Files:
         files, head = self.files(warehouse), replace(warehouse, head=True)
         for file in dict.fromkeys(files[n * (len(files) - 1) // (SAMPLE - 1)] for n in range(SAMPLE)):
             with suppress(DataError, BlockingIOError):
-                yield from islice(
-                    self._read(head, [file], columns, columns.names, None, lambda name: True), SAMPLE_BATCHES
-                )
+                yield from islice(self._read(head, [file], columns, None, lambda name: True), SAMPLE_BATCHES)
 
     def _read(
-        self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],
-        window: tuple[int, int] | None, may_lack: MayLack,
-    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-        kind, timed = self._kind(files[0]), window is not None
+        self,
+        warehouse: Warehouse,
+        files: list[str],
+        columns: Columns,
+        window: tuple[int, int] | None,
+        may_lack: MayLack,
+    ) -> Iterator[pa.RecordBatch]:
+        kind, wanted, timed = self._kind(files[0]), columns.names, window is not None
         if kind == "csv":
             return read_delimited(warehouse, files, self.dialect, columns, wanted, timed, may_lack)
         if kind == "parquet":

@@ -1,5 +1,5 @@
-"""Doubtful values: texts that were read in another encoding than they were written in, ids that are several or dates, and times that
-stand for a missing one or lie far from all others."""
+"""Doubtful values: texts that were read in another encoding than they were written in, ids that are several, dates, one id in upper and
+lower case, or everybody's, and times that stand for a missing one or lie far from all others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ OLD = 788_918_400_000_000  # 1995-01-01: the oldest public logs are younger
 DAY = 86_400_000_000
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
+CHANCE = 0.01  # of all ids: so many random ones differ in the case of letters alone
+CROWD, OFTEN = 0.1, 50.0  # of all rows, and times those of a user in the middle: one user has fewer
 
 
 def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: int, version: int) -> Iterator[Check]:
@@ -20,6 +22,7 @@ def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: int, v
     version_key = {"period": period, "version": version}
     yield from _other_encodings(warehouse, columns, version_key)
     yield from _ids(warehouse, version_key)
+    yield from _crowd(warehouse, version_key)
     yield from _times(warehouse, version_key)
 
 
@@ -36,7 +39,7 @@ def _other_encodings(warehouse: Warehouse, columns: Columns, version_key: dict[s
 
 
 def _ids(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
-    """A check if most users, or items, look like several ids; and one if a few look like dates."""
+    """Checks of users and of items: whether most look like several ids, a few look like dates, or some differ in case alone."""
     for row in warehouse.query("validate/doubtful_ids", version_key).to_pylist():
         role, ids = row["role"], row["ids"]
         if ids >= FEW and row["several"] > MOST * ids:
@@ -53,6 +56,29 @@ def _ids(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
                 "no csv file in it"
             )
             yield Check(f"{role}s that look like dates", "warn", row["dated"], high=0, example=example)
+        if ids >= FEW and row["cased"] > CHANCE * ids:
+            example = (
+                f"{row['one_case'][:60]!r} and {row['other_case'][:60]!r}. Are they one {role}? SQL Server writes UUIDs in capitals, and "
+                "most programs do not: write ids in one case"
+            )
+            yield Check(
+                f"share of {role}s that differ in upper and lower case alone",
+                "warn",
+                row["cased"] / ids,
+                high=CHANCE,
+                example=example,
+            )
+
+
+def _crowd(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+    """A check if one user has so many rows that it stands for everybody whom a program did not know."""
+    (seen,) = warehouse.query("validate/frequent_user", version_key).to_pylist()
+    if seen["users"] >= FEW and seen["most"] > max(CROWD * seen["rows"], OFTEN * seen["middle"]):
+        example = (
+            f"{seen['most_frequent'][:80]!r}. Does it stand for everybody who is not logged in? Leave such rows out, or give each visitor "
+            "an id"
+        )
+        yield Check("share of rows of one user", "warn", seen["most"] / seen["rows"], high=CROWD, example=example)
 
 
 def _times(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:

@@ -11,14 +11,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.source_database import attach_database
-from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse, statement
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.plan import Calendar, Columns, Counts
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.sources.database import Database
+from tests.lake.make_lake import plan
 from tests.postgres_server import Postgres, running_postgres
 
 DAY = period(Calendar(start="2026-01-01"), 1)
@@ -56,7 +58,7 @@ def sqlite(path: Path, time: str = "TIMESTAMP", values: list[tuple[object, ...]]
 
 def taken(batches: list[pa.RecordBatch]) -> list[tuple[str, int]]:
     """User and item of each row."""
-    return sorted((row["who"], row["what"]) for batch in batches for row in batch.to_pylist())
+    return sorted((row["who"], int(row["what"])) for batch in batches for row in batch.to_pylist())
 
 
 def test_rows_of_the_period(lake: Warehouse, tmp_path: Path) -> None:
@@ -80,6 +82,68 @@ def test_times_as_numbers(unit: str, size: int, lake: Warehouse, tmp_path: Path)
     source = Database("sqlite", sqlite(tmp_path / "shop.db", "BIGINT", [*values]), "plays")
     columns = COLUMNS.model_copy(update={"time_unit": unit})
     assert taken([*source.batches(lake, DAY, columns)]) == [("bob", 2)]
+
+
+def test_each_value_of_sqlite_is_read_as_it_is_stored(tmp_path: Path) -> None:
+    """duckdb-sqlite 15, 47 and 107: of a time with an offset the offset was lost, and in a column DATE the time of day."""
+    at = "2026-01-02T10:00:00"
+    stored = {
+        "TIMESTAMP": ("2026-01-02 11:00:00+01:00", "2026-01-02T10:00:00Z", 1767348000, 1767348000000, 1767348000.5),
+        "DATE": ("2026-01-02 10:00:00", 1767348000), "DATETIME": ("2026-01-02 05:00:00-05:00",), "REAL": (1767348000.25,),
+    }  # fmt: skip
+    for kind, times in stored.items():
+        values = [(f"u{n}", n, time, "a") for n, time in enumerate(times)]
+        with Warehouse.open(Settings(home=tmp_path / kind), "shop") as warehouse:
+            source = Database("sqlite", sqlite(tmp_path / f"{kind}.db", kind, [*values]), "plays")
+            landing = land_period(warehouse, source, plan(COLUMNS), DAY)
+            read = warehouse.connection.execute(
+                "SELECT time FROM logs WHERE version = $1 ORDER BY item", [landing.version]
+            ).fetchall()
+        assert [time.replace(microsecond=0, tzinfo=None).isoformat() for (time,) in read] == [at] * len(times)
+
+
+def test_ids_of_sqlite_may_have_several_types(lake: Warehouse, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute('CREATE TABLE "p;lays" (who INTEGER, what NUMERIC, at TEXT, kind)')
+        values = [(1, 9007199254740993, b"\xff\x00"), ("x7", 12.0, "it's"), (2**63 - 1, "0012", None), (3, 0.1, 7)]
+        shop.executemany("INSERT INTO \"p;lays\" VALUES (?, ?, '2026-01-02', ?)", values)
+    shop.close()
+    landing = land_period(lake, Database("sqlite", str(tmp_path / "shop.db"), "p;lays"), plan(COLUMNS), DAY)
+    read = 'SELECT "user", item, kind FROM logs WHERE version = $1 ORDER BY arrival'
+    assert lake.connection.execute(read, [landing.version]).fetchall() == [
+        ("1", "9007199254740993", "ff00"), ("x7", "12", "it's"), ("9223372036854775807", "12", None), ("3", "0.10000000000000001", "7"),
+    ]  # fmt: skip
+
+
+def test_rows_whose_time_cannot_be_read_are_put_aside_every_night(lake: Warehouse, tmp_path: Path) -> None:
+    values = [("ann", 1, "2026-01-02 10:00:00", "a"), ("bob", 2, "13/01/2026 10:00", "a"), ("kim", 5, None, "a")]
+    source = Database("sqlite", sqlite(tmp_path / "shop.db", "TEXT", [*values]), "plays")
+    for index, rows in ((0, 1), (1, 2)):
+        landing = land_period(lake, source, plan(COLUMNS), period(Calendar(start="2026-01-01"), index))
+        aside = "SELECT reason, raw FROM quarantine WHERE period = $1 AND version = $2"
+        ((reason, raw),) = lake.connection.execute(aside, [index, landing.version]).fetchall()
+        assert landing.rows == rows and reason == "unreadable_time" and "13/01/2026 10:00" in raw
+
+
+def test_mysql_is_asked_for_times_in_utc_and_for_numbers(lake: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """duckdb-mysql 26 and 83: 5 in a TINYINT(1) was true. A TIMESTAMP was in the zone of the server, an hour off in Oslo."""
+    set_before: list[str] = []
+    monkeypatch.setattr("nightloop.tasks.lake.source_database.load_extension", lambda *_: None)
+    monkeypatch.setattr(Warehouse, "define", lambda _, name, words: set_before.append(name))
+    attach_database(lake, "mysql", "host=db", ["plays"])
+    assert set_before == ["catalog/mysql_in_utc", "catalog/mysql_numbers", "catalog/attach_source"]
+    assert "mysql_session_time_zone = '+00:00'" in statement("catalog/mysql_in_utc")
+    assert "mysql_tinyint1_as_boolean = false" in statement("catalog/mysql_numbers")
+
+
+@pytest.mark.parametrize("kind", ["INTERVAL", "BIT", "BIGNUM"])
+def test_types_that_are_not_read(lake: Warehouse, tmp_path: Path, kind: str) -> None:
+    with duckdb.connect(tmp_path / "shop.duckdb") as shop:
+        shop.execute(f'CREATE TABLE plays (who TEXT, what INT, "at" TIMESTAMP, kind {kind})')
+    with pytest.raises(
+        DataError, match=f"the column 'kind' holds {kind}: make a view with the value as a text or a number"
+    ):
+        [*Database("duckdb", str(tmp_path / "shop.duckdb"), "plays").batches(lake, DAY, COLUMNS)]
 
 
 def test_a_view_of_duckdb(lake: Warehouse, tmp_path: Path) -> None:

@@ -60,10 +60,6 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         ("a.parquet", named("device", "device"), "has two columns 'device'"),
         ("a.parquet", named("user", "User"), "names differ in upper and lower case alone.*: 'user', 'User'"),
         ("a.parquet", named("DEVICE", "device"), "names differ in upper and lower case alone.*: 'DEVICE', 'device'"),
-        # debezium 1005: deleted rows are written like all others, and one column says so
-        ("a.jsonl", jsonl({**ANN, "device": "x", "__deleted": "true"}), "'__deleted', in which change data capture marks rows"),
-        ("a.csv", csv(f"_fivetran_deleted,{HEAD},device\ntrue,ann,1,{AT},x\n"), "write the rows that are valid, without that column"),
-        ("a.parquet", parquet(**ROW, _CHANGE_TYPE=["DELETE"]), "'_CHANGE_TYPE', in which change data capture"),
         # duckdb 25058: decimals of more than 38 digits are read as other numbers
         ("a.parquet", parquet(**{**ROW, "user": pa.array([Decimal(12)], pa.decimal256(39, 0))}), "decimals of 39 digits"),
         ("a.parquet", parquet(**{**ROW, "device": pa.array([[Decimal(1)]], pa.list_(pa.decimal256(76, 38)))}), "of 76 digits"),

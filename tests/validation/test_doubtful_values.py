@@ -74,7 +74,7 @@ def test_times_far_from_all_others_are_shown() -> None:
     )
 
 
-@pytest.mark.parametrize("written", ["{0} {1}", "{0}, {1},{2}", "N{0}-1 N{1}-0", "B00{0};B00{1}"])
+@pytest.mark.parametrize("written", ["{0} {1}", "{0}, {1},{2}", "N{0}-1 N{1}-0", "B00{0};B00{1}", "{0}|{1}|{2}"])
 def test_several_items_in_one_value_are_shown(written: str) -> None:
     """cornac 577, and the impressions of MIND: a list of items was one item."""
     values = {n: written.format(n, n + 1, n + 2) for n in range(400)}
@@ -95,6 +95,33 @@ def test_a_few_ids_that_are_dates_are_shown(date: str) -> None:
     assert f"items that look like dates is 1, allowed is at most 0: {date!r}. A spreadsheet" in reason
     for others in ({**ids, 5: "MAR-01", 6: "May", 7: "1-2"}, {n: f"{n % 28 + 1}-Feb-{n:04d}" for n in range(400)}):
         assert not look(changed(rows(), "item", others))[0].reasons
+
+
+@pytest.mark.parametrize("written", ["9f1c2d{:03d}-ab", "user{:03d}@x.org"])
+def test_ids_that_differ_in_case_alone_are_shown(written: str) -> None:
+    """fhir-works 698 and PrairieLearn 14399: UUIDs in capitals and in small letters were two users."""
+    ids = {n: written.format(n % 200) for n in range(400)}
+    some = {n: id_.upper() if n > 390 else id_ for n, id_ in ids.items()}
+    (reason,) = look(changed(rows(), "user", some))[0].reasons
+    one, other = written.format(191).upper(), written.format(191)
+    share = "share of users that differ in upper and lower case alone is 0.08612, allowed is at most 0.01"
+    assert f"{share}: {one!r} and {other!r}. Are they one user?" in reason
+    for others in (
+        ids,
+        {n: id_.upper() if n == 399 else id_ for n, id_ in ids.items()},
+        {n: "aA"[n % 2] for n in range(400)},
+    ):
+        assert not look(changed(rows(), "user", others))[0].reasons
+
+
+@pytest.mark.parametrize("id_", ["0", "-1", "guest"])
+def test_a_user_that_stands_for_everybody_is_shown(id_: str) -> None:
+    """gorse 419, and Yandex' and KKBOX' logs: rows of visitors without a login have one id."""
+    ids = {n: f"u{n}" for n in range(400)}
+    (reason,) = look(changed(rows(), "user", {**ids, **dict.fromkeys(range(60), id_)}))[0].reasons
+    assert f"share of rows of one user is 0.15, allowed is at most 0.1: {id_!r}. Does it stand for everybody" in reason
+    for others in (dict.fromkeys(range(30), id_), {n: id_ if n < 60 else f"u{n % 100}" for n in range(400)}):
+        assert not look(changed(rows(), "user", {**ids, **others}))[0].reasons
 
 
 def test_a_log_that_counts_its_rows_from_0_has_no_missing_times() -> None:

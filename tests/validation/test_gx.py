@@ -101,6 +101,14 @@ BAD = [
     ("user", "_AB_NULL_", "user/forbidden"),  # airbyte 84982
     ("item", "__HIVE_DEFAULT_PARTITION__", "item/forbidden"),
     ("item", "9.223372036854776e+18", "item/forbidden"),
+    ("user", "4.94065645841247e-324", "user/forbidden"),  # data.table 1850 and 1909, fst 267
+    ("item", "{item_id}", "item/forbidden"),
+    ("user", "${GAID}", "user/forbidden"),
+    ("user", "{{ user.id }}", "user/forbidden"),
+    ("user", "%%ADVERTISING_IDENTIFIER_PLAIN%%", "user/forbidden"),
+    ("user", "__IDFA__", "user/forbidden"),
+    ("user", "d41d8cd98f00b204e9800998ecf8427e", "user/forbidden"),
+    ("user", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855", "user/forbidden"),
     ("item", '="0012"', "item/forbidden"),
     ("item", "'0012", "item/forbidden"),
     ("user", "\u201cann\u201d", "user/forbidden"),
