@@ -36,7 +36,9 @@ from nightloop.tasks.retraining.strategy import lookback_of
 from nightloop.tasks.runner import compute
 
 log = logging.getLogger(__name__)
-MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
+MACHINE = re.compile(
+    "can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly|finds no GPU", re.I
+)
 LONGEST = 500  # characters of a reason
 WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 

@@ -64,7 +64,7 @@ def _drop(hidden: Tensor) -> Tensor:
     if (active := _dropping.get()) is None:
         return hidden
     rate, generator = active
-    kept = torch.rand(hidden.shape, generator=generator) >= rate
+    kept = (torch.rand(hidden.shape, generator=generator, device="cpu") >= rate).to(hidden.device)
     return hidden * kept * (1 / (1 - rate))
 
 

@@ -134,6 +134,7 @@ class ASMG:
     def __post_init__(self) -> None:
         refuse_composed(self.learner, "ASMG")
         self.training.refuse_ranking_options("ASMG's generator")
+        self.training.refuse_gpu("ASMG's generator")
         if (
             not self.windows
             or not 1 <= min(self.windows) <= max(self.windows) <= ROUNDS

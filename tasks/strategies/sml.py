@@ -120,6 +120,7 @@ class SML:
             refuse_composed(self.learner, "SML")
         for training in (self.learner_training, self.transfer_training):
             training.refuse_ranking_options("SML")
+            training.refuse_gpu("SML")
         refuse_outside("min_steps", self.min_steps, ROWS, 0, "the fewest steps of an epoch of step 2")
         refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:

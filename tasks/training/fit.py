@@ -22,10 +22,11 @@ from nightloop.tasks.modules.ranking_loss import ranking_loss
 from nightloop.tasks.modules.regularizers import Penalty, Regularizer, regularizer_of
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
-from nightloop.tasks.modules.threads import one_thread, thread_pool
+from nightloop.tasks.modules.threads import ThreadPool, one_thread, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.training.compiled_steps import StepSettings, can_compile, compiled_steps
+from nightloop.tasks.training.gpu import device_of, on_device, step_on_device
 from nightloop.tasks.training.step import Step, StepRows, autograd_step
 from nightloop.tasks.training.train_state import TrainState, init_state
 
@@ -109,23 +110,26 @@ def fit(
     """
     _check(model, logs)
     _check_ranking_options(model, training, loss)
-    regularizer = regularizer_of(training.l2, penalty, weights, model.fields)
+    device, regularizer = device_of(model, training), regularizer_of(training.l2, penalty, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width, compiled = model.factor_width, _can_compile(model, logs, training, regularizer)
         members = torch.get_num_threads() if compiled else 0
         batches = _epochs(model, logs, training, compiled)
+        read, penalties, _ = on_device(device, logs, regularizer, loss)
 
         def closed_step(run: TrainState) -> Step:
-            return _closed_step(model, width, run, logs, training, regularizer, members)
+            return step_on_device(device, _closed_step(model, width, run, read, training, penalties, members))
 
         with one_thread():
             return train(closed_step, model, weights, logs, training, state, batches)
     if model.family == "ranking" and loss is cross_entropy:
         loss = ranking_loss(training, logs, model.fields)
-    with thread_pool(training.parts) as threads:
+    read, penalties, own_loss = on_device(device, logs, regularizer, loss)
+    with thread_pool(training.parts) if device.type == "cpu" else one_thread() as threads:
 
         def step_on(run: TrainState) -> Step:
-            return autograd_step(model, run, logs, training, loss, regularizer, threads)
+            step = autograd_step(model, run, read, training, own_loss, penalties, threads or ThreadPool())
+            return step_on_device(device, step)
 
         return train(step_on, model, weights, logs, training, state)
 
@@ -168,7 +172,7 @@ def train(
     DataError
         A table is shorter than the vocabulary, or training diverges.
     """
-    run = init_state(model, weights, training, state)
+    run = init_state(model, weights, training, state).to(device_of(model, training))
     _check_sizes(model, run, logs)
     if not len(logs) or not training.epochs:
         return Fitted(dict(weights), run.state())
@@ -250,7 +254,7 @@ def _closed_step(
 def _can_compile(model: Model, logs: Logs, training: TrainConfig, regularizer: Regularizer) -> bool:
     """Whether the compiled kernel does these steps."""
     plain = not isinstance(model, StatefulModel) and training.optimizer == "adagrad" and regularizer.table is None
-    return plain and can_compile(len(logs) * training.epochs * training.negatives)
+    return plain and training.device == "cpu" and can_compile(len(logs) * training.epochs * training.negatives)
 
 
 def _check(model: Model, logs: Logs) -> None:

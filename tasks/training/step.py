@@ -72,7 +72,7 @@ def autograd_step(
         values = take_rows(run.table, fused).requires_grad_()
         embedded = look.embedded(values, positions, ids)
         flat = run.flat.detach().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"), drop_hidden(rows):
+        with autocast(run.table.device.type, training), drop_hidden(rows):
             logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
         batch = Batch(logits, label, positions, ids, embedded, len(rows.positions), positive_of_entries(rows))
         value = share * loss(batch)
@@ -80,6 +80,11 @@ def autograd_step(
         return PartialGradient(value.detach(), fused, of_values, of_flat, occurring_rows(model, rows, ids, run.sizes))
 
     return parallel_step(compute_gradient, run, regularizer, threads)
+
+
+def autocast(device: str, training: TrainConfig) -> AbstractContextManager[None]:
+    """The precision of the settings, for the products of the layers."""
+    return torch.autocast(device, torch.bfloat16) if training.precision == "bfloat16" else nullcontext()
 
 
 def parallel_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -12,7 +12,7 @@ from nightloop.tasks.modules.adam import Adam
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import dense_names, fuse, split, table_sizes
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer, row_optimizer, state_shapes
+from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad, RowOptimizer, row_optimizer, state_shapes
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
 
@@ -36,9 +36,17 @@ class TrainState:
         pieces = torch.split(flat, [prod(shape) for shape in self.shapes.values()])
         return {name: piece.view(shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)}
 
+    def to(self, device: torch.device) -> TrainState:
+        """The same tensors on a device."""
+        lr, moved = self.rows.lr, {name: tensor.to(device) for name, tensor in self.rows.state().items()}
+        rows = row_optimizer("adagrad" if isinstance(self.rows, RowAdagrad) else "adam", lr, moved)
+        adam = replace(self.adam, exp_avg=self.adam.exp_avg.to(device), exp_avg_sq=self.adam.exp_avg_sq.to(device))
+        return replace(self, table=self.table.to(device), rows=rows, flat=self.flat.to(device), adam=adam)
+
     def weights(self) -> dict[str, Tensor]:
-        """The weights as they now are, by their own names."""
-        return {**split(self.table, self.fields, self.sizes), **_copy(self.dense(self.flat))}
+        """The weights as they now are, by their own names, on the CPU."""
+        weights = {**split(self.table, self.fields, self.sizes), **_copy(self.dense(self.flat))}
+        return {name: tensor.cpu() for name, tensor in weights.items()}
 
     def end_epoch(self, training: TrainConfig) -> None:
         """Lower the learning rates and shrink the rows of tables, as the settings say."""
@@ -56,7 +64,7 @@ class TrainState:
             for part, moment in (("first", self.adam.exp_avg), ("second", self.adam.exp_avg_sq)):
                 state |= {f"{part}/{name}": tensor for name, tensor in _copy(self.dense(moment)).items()}
             state[CLOCK] = torch.tensor([self.adam.steps])
-        return state
+        return {name: tensor.cpu() for name, tensor in state.items()}
 
 
 def init_state(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> TrainState:

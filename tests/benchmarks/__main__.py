@@ -45,6 +45,7 @@ BENCHMARKS = {
     "parallel-strategies": "parallel_strategies",
     "scaling": "scaling",
     "criteo-shape": "criteo_shape",
+    "gpu": "gpu",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},
 }
 OUT = Path("bench.json")
