@@ -27,7 +27,7 @@ class BestItems(BaseModel):
     scores: list[float] = Field(description="One for each item.")
 
 
-class Learned(BaseModel):
+class LabelCounts(BaseModel):
     """What `/observe` answers: how many rows had which outcome. An outcome that no row had is left out."""
 
     learned: int = Field(0, description="Rows whose label the correctors learned, and which are recorded.")

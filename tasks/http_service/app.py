@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 
 from nightloop.tasks.http_service.access import Access
-from nightloop.tasks.http_service.answers import REFUSALS, BestItems, Health, Learned, Scores
+from nightloop.tasks.http_service.answers import REFUSALS, BestItems, Health, LabelCounts, Scores
 from nightloop.tasks.http_service.limits import BodyLimit
 from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMiddleware
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
@@ -146,7 +146,7 @@ def service(
             {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
         )
 
-    @app.post("/observe", response_model=Learned)
+    @app.post("/observe", response_model=LabelCounts)
     async def observe(question: Observe) -> JSONResponse:
         """Labels of what was served; each row is learned once. 409 if nothing could be learned."""
         context.check_pipeline(question.pipeline)
