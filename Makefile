@@ -44,8 +44,9 @@ bench: $(VENV)/.dev  ## Measure every figure into bench.json; ONLY=name for one.
 real-logs: $(VENV)/.dev  ## Print the results table of docs/results.md (MovieTweetings; DATA=file).
 	@$(BIN)/python -m tests.benchmarks.real_logs $(DATA)
 
+# Two workers: one begins with the faults, the other with the matrix of models and strategies; who is done takes from the other.
 soak: $(VENV)/.dev  ## Inject faults for a long time.
-	@$(BIN)/python -m pytest -q -m soak --timeout 7200 tests
+	@$(BIN)/python -m pytest -q -m soak -n 2 --dist worksteal --timeout 7200 tests
 
 lint: $(VENV)/.dev  ## Check style and types.
 	@$(BIN)/ruff check .
