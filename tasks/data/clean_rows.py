@@ -39,9 +39,15 @@ def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, 
 
 
 def existing_counts(warehouse: Warehouse, versions: Versions) -> dict[tuple[int, int], int]:
-    """How many clean rows each version has; one without any is left out. Raises NotReady as `existing_versions`."""
-    existing_versions(warehouse, versions)
-    return clean_counts(warehouse, versions)
+    """How many clean rows each version has; one without any is left out. Raises NotReady as `existing_versions`.
+
+    A version is counted once while the lake is open: each strategy asks, and a long history takes seconds to count.
+    """
+    if unknown := [version for version in versions if version not in warehouse.counted]:
+        existing_versions(warehouse, unknown)
+        counts = clean_counts(warehouse, unknown)
+        warehouse.counted.update({version: counts.get(version, 0) for version in unknown})
+    return {version: rows for version in versions if (rows := warehouse.counted[version])}
 
 
 def existing_versions(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:

@@ -58,6 +58,7 @@ class Warehouse:
     remote: Callable[..., BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3, or a span of it
     remarks: list[str] = field(default_factory=list, repr=False)  # remarks of sources on files without rows of a period
     last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
+    counted: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)  # clean rows by period and version
 
     @staticmethod
     @contextmanager
@@ -97,9 +98,8 @@ class Warehouse:
             retry_unseen(partial(_prepare_session, cursor), duckdb.Error)
             for name, params in steps:
                 execute = partial(cursor.execute, statement(name), exact_names(params))
-                answer = retry_unseen(partial(interruptible, execute, cursor.interrupt), duckdb.Error).to_arrow_reader(
-                    CHUNK
-                )
+                found = retry_unseen(partial(interruptible, execute, cursor.interrupt), duckdb.Error)
+                answer = found.to_arrow_reader(CHUNK)
                 yield from bounded_batches(iter(partial(next_batch, answer, cursor.interrupt), None))
 
     def open_file(self, file: str) -> BinaryIO:
@@ -131,6 +131,7 @@ class Warehouse:
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
         """Put rows of a version into quarantine: columns arrival (int64) and reason (text). Repeating changes nothing."""
         if rows.num_rows:
+            self.counted.pop((period, version), None)
             with self.lend(rows):
                 self.write(lambda: self.query("ingest/put_aside", {"period": period, "version": version}))
 
@@ -277,10 +278,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
 
 
 def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define what the statements need: UTC, functions that parse times, and the lake as the default catalog.
-
-    The catalog comes last, because after it every statement looks up names in the lake's catalog first.
-    """
+    """Define what the statements need. The lake comes last: after it every name is looked up in its catalog first."""
     for name in ("use_utc", *(f"define_{macro}" for macro in MACROS), "use_lake"):
         connection.execute(statement(f"catalog/{name}"))
 

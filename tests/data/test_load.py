@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from nightloop.tasks.data.clean_rows import clean_digest, clean_ids
+from nightloop.tasks.data.clean_rows import clean_digest, clean_ids, existing_counts
 from nightloop.tasks.data.load import read_logs, read_pairs
 from nightloop.tasks.data.vocabulary import Vocabulary, empty_vocabulary, grow_vocabulary
 from nightloop.tasks.lake.landing import land
@@ -80,6 +80,19 @@ def test_rows_put_aside_are_not_read(pond: Warehouse, vocabulary: Vocabulary) ->
     pond.quarantine(2, 1, pa.table({"arrival": pa.array([0], pa.int64()), "reason": ["price/range"]}))
     assert len(read_logs(pond, plan(), vocabulary, [(2, 1)], seed=0)) == 3
     assert clean_digest(pond, 2, 1)[1:] == (4, 1) and clean_digest(pond, 2, 1)[0] != before[0]
+
+
+def test_a_version_is_counted_once_and_again_after_rows_were_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lake(tmp_path) as warehouse:
+        land(warehouse, day(2), rows(*SIMPLE), NAMES)
+        counts = existing_counts(warehouse, [(2, 1)])
+        monkeypatch.setattr("nightloop.tasks.data.clean_rows.clean_counts", lambda *given: pytest.fail("counted again"))
+        assert existing_counts(warehouse, [(2, 1)]) == counts == {(2, 1): counts[2, 1]}
+        monkeypatch.undo()
+        warehouse.quarantine(2, 1, pa.table({"arrival": pa.array([0], pa.int64()), "reason": ["test"]}))
+        assert existing_counts(warehouse, [(2, 1)]) == {(2, 1): counts[2, 1] - 1}
 
 
 def test_without_a_label_every_row_is_a_positive(pond: Warehouse, vocabulary: Vocabulary) -> None:
