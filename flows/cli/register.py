@@ -20,8 +20,9 @@ from nightloop.tasks.schedule import newest_shown
 
 log = logging.getLogger(__name__)
 DEAD = 140  # seconds without a heartbeat after which a run counts as dead; its lease has expired by then
-NAME = "Crash zombie flows"  # as Prefect's documentation calls it
-CANCEL = "Cancel zombie flows"
+# Not the name in Prefect's documentation, "Crash zombie flows": a server may have one of that name for other programs.
+NAME = "nightloop: mark dead runs as crashed"
+CANCEL = "nightloop: mark dead runs as cancelled"
 
 
 def mark_dead_runs() -> None:

@@ -131,7 +131,10 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     )
     by_command = SimpleNamespace(**vars(began) | {"deployment_id": None})
     wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began, by_command])))
-    assert "'Crash zombie flows' is missing" in wrong[0] and "'Cancel zombie flows' is missing" in wrong[1]
+    assert (
+        "'nightloop: mark dead runs as crashed' is missing" in wrong[0]
+        and "'nightloop: mark dead runs as cancelled' is missing" in wrong[1]
+    )
     assert "'nightly tiny' is Running since" in wrong[2] and "marked as crashed or cancelled" in wrong[2]
     assert "nothing marks it" in wrong[3] and "prefect flow-run delete 1" in wrong[3]
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
