@@ -56,6 +56,7 @@ def findings(history: h.History, refused: str = "") -> list[Finding]:
         *_list_failed(history),
         *_list_stale(history),
         *_list_missing(history),
+        *_list_superseded(history),
         *_list_pin(history),
         *_list_unpromoted(history),
         *_compare_with_control(history),
@@ -158,6 +159,21 @@ def _list_missing(history: h.History) -> list[Finding]:
     if len(names) > CATCH_UP + 1:  # the newest, and those before it
         return [Finding("warn", text, f"These are more than a nightly run catches up ({CATCH_UP}), so run {command}.")]
     return [Finding("warn", text, f"The next nightly run catches up; now: {command}.")]
+
+
+def _list_superseded(history: h.History) -> list[Finding]:
+    """What serves, if it is of a revision of its night that a later one has replaced."""
+    last = history.log[-1] if history.log else None
+    night = history.nights.get(last.period) if last else None
+    if last is None or night is None or night.checkpoints.get(last.strategy) == last.checkpoint:
+        return []
+    became = {"skipped": "was skipped", "blocked": "is blocked"}.get(night.outcome, "was run again with another result")
+    text = f"{last.strategy} of {night.name} serves as it was made first; that night {became} since"
+    todo = (
+        f"It serves until the gate or a person moves the champion: `nightloop rollback {as_given(history.pipeline)} --reason "
+        '"why"` goes back to the one before.'
+    )
+    return [Finding("warn", text, todo)]
 
 
 def _list_pin(history: h.History) -> list[Finding]:

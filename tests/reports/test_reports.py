@@ -127,12 +127,27 @@ def test_findings_of_a_sound_chain_say_so_and_advise_the_cheaper_strategy() -> N
     }
     replayed = findings(History("books", moved, notes=make_history.notes(moved)))
     assert "Replayed nights chose FullRetrain" in replayed[0].text and "there is no champion" in replayed[0].text
-    entry = make_history.log(nights)[0].model_copy(update={"strategy": "FullRetrain", "period": 8, "by": "gate"})
-    behind = entry.model_copy(update={"strategy": "NoUpdate", "period": 5})
+    entry = make_history.log(nights)[0].model_copy(
+        update={"strategy": "FullRetrain", "period": 8, "by": "gate", "checkpoint": served}
+    )
+    older = nights[5].checkpoints["NoUpdate"]
+    behind = entry.model_copy(update={"strategy": "NoUpdate", "period": 5, "checkpoint": older})
     late = findings(History("books", moved, log=(behind,), notes=make_history.notes(moved)))
     assert f"NoUpdate of {late[0].text[-17:-7]} serves" in late[0].text and "--move-champion" in late[0].todo
     found = findings(History("books", moved, log=(entry,), notes=make_history.notes(moved)))
     assert found[0].mood == "good" and any("AverageWeights has matched FullRetrain" in f.text for f in found)
+
+
+def test_a_champion_of_a_night_that_was_skipped_or_run_again_since_is_named() -> None:
+    sound = make_history.history()
+    last = sound.log[-1]
+    night = sound.nights[last.period]
+    assert not any("as it was made first" in found.text for found in findings(sound))
+    other = {**night.checkpoints, last.strategy: make_history.kept("another", 3)}
+    for outcome, said in (("skipped", "was skipped since"), ("complete", "was run again with another result since")):
+        changed = night.model_copy(update={"outcome": outcome, "checkpoints": other, "revision": 2})
+        found = findings(dataclasses.replace(sound, nights={**sound.nights, last.period: changed}))
+        assert any(said in one.text and "nightloop rollback" in one.todo for one in found)
 
 
 def test_a_model_worse_than_the_control_is_called_out() -> None:
