@@ -14,7 +14,8 @@ import pytest
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.source_database import attach_database
-from nightloop.tasks.lake.warehouse import Warehouse, statement
+from nightloop.tasks.lake.statements import statement
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.plan import Calendar, Columns, Counts
@@ -157,6 +158,40 @@ def test_a_view_of_duckdb(lake: Warehouse, tmp_path: Path) -> None:
         [*source.batches(lake, DAY, COLUMNS.model_copy(update={"categorical": ("seen",)}))]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "read_text('{home}/secret.txt')",
+        "lake.main.collected",
+        "sqlite_query('__ducklake_metadata_lake', 'DELETE FROM ducklake_snapshot RETURNING 1 AS x')",
+        "ducklake_expire_snapshots('lake', older_than => TIMESTAMP '2100-01-01')",
+        "ducklake_delete_orphaned_files('lake', cleanup_all => true)",
+    ],
+)
+def test_a_view_of_duckdb_reaches_neither_the_lake_nor_files(source: str, tmp_path: Path) -> None:
+    """Whoever delivers the file writes its views, in a lake of his own for example."""
+    (tmp_path / "secret.txt").write_text("hunter2")
+    view = (
+        "CREATE VIEW shop.main.plays AS SELECT 'ann' AS who, 1 AS what, TIMESTAMP '2026-01-02' AS at, 'a' AS kind FROM "
+    )
+    with Warehouse.open(Settings(home=tmp_path / "his"), "shop") as his:
+        his.connection.execute(f"ATTACH '{tmp_path}/shop.duckdb' AS shop")
+        his.connection.execute(view + source.format(home=tmp_path))
+    with Warehouse.open(Settings(home=tmp_path / "home"), "shop") as lake:
+        land_period(lake, Database("sqlite", sqlite(tmp_path / "shop.db"), "plays"), plan(COLUMNS), DAY)
+        with pytest.raises((StoreError, DataError), match=r"disabled by configuration|does not exist"):
+            [*Database("duckdb", str(tmp_path / "shop.duckdb"), "plays").batches(lake, DAY, COLUMNS)]
+    with Warehouse.open(Settings(home=tmp_path / "home"), "shop") as lake:
+        assert lake.latest() == {1: 1}
+
+
+def test_a_duckdb_file_has_the_limits_of_the_lake(tmp_path: Path) -> None:
+    with Warehouse.open(Settings(home=tmp_path, memory="300MB", threads=1), "shop") as lake, lake.beside() as beside:
+        for warehouse in (lake, beside):
+            (limits,) = warehouse.query("catalog/limits").to_pylist()
+            assert limits["memory_limit"].startswith("286.") and limits["threads"] == 1  # 300 MB in MiB, rounded
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     with running_postgres(password="hunter2hunter") as server:
@@ -218,6 +253,8 @@ def test_no_such_table_or_column(lake: Warehouse, tmp_path: Path) -> None:
         ("postgres", "host=db password=hunter2", "t", "holds a password"),
         ("postgres", "postgresql://me:hunter2@db/shop", "t", "holds a password"),
         ("mysql", "host=db passwd=hunter2", "t", "holds a password"),
+        ("mysql", "host=db PassWord=hunter2", "t", "holds a password"),
+        ("mysql", 'host=db "password"="hunter2"', "t", "holds a password"),
         ("postgres", "hots=db", "t", "not a keyword of libpq"),
     ],
 )
