@@ -284,6 +284,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         if "version mismatch" in str(error):
             raise DataError(f"the catalog {where} has a format that this release cannot read: {error}") from error
         raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
+    if catalog and catalog.password:
+        connection.execute(statement("catalog/drop_postgres_secret"))
     with _translate_errors():
         retry_unseen(partial(_prepare_session, connection), duckdb.Error)
 

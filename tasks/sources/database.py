@@ -46,7 +46,8 @@ class Database:
     connection : str
         sqlite and duckdb: the path of the file. postgres and mysql: keyword=value pairs such as "host=db dbname=shop
         user=reader" (mysql: "host=db database=shop user=reader"), without a password, because plans are stored. The
-        password of PostgreSQL comes from ~/.pgpass or PGPASSWORD, that of MySQL from MYSQL_PWD.
+        password of PostgreSQL comes from ~/.pgpass, or from PGPASSWORD, which is also sent to the server of a catalog
+        in PostgreSQL; that of MySQL from MYSQL_PWD.
     table : str
         The table or view, with its schema if it is not the usual one: "events" or "shop.events".
 

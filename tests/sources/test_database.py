@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import duckdb
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
@@ -262,6 +265,36 @@ def test_options_that_are_refused(kind: str, connection: str, table: str, said: 
     with pytest.raises(PlanError, match=said) as raised:
         Database(kind, connection, table)  # type: ignore[arg-type]
     assert "hunter2" not in str(raised.value)
+
+
+def ask_for_password(listening: socket.socket, said: list[bytes]) -> None:
+    """What a PostgreSQL server does that wants the password as it is; it keeps what it was told."""
+    while True:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"R" + struct.pack(">II", 8, 3))
+            said.append(connection.recv(1000))
+
+
+def test_the_password_of_the_catalog_is_not_sent_to_the_server_of_a_source(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB sends a secret without a name to every server that is opened after it was made."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    where = f"host=127.0.0.1 port={postgres.port} user={postgres.user} dbname=postgres password={postgres.password}"
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=ask_for_password, args=(listening, said), daemon=True).start()
+        source = Database(
+            "postgres", f"host=127.0.0.1 port={listening.getsockname()[1]} user=reader dbname=x sslmode=disable", "t"
+        )
+        with Warehouse.open(Settings(home=tmp_path, catalog=SecretStr(f"postgres:{where}")), "shop") as lake:
+            with pytest.raises(StoreError, match="the postgres database cannot be opened"):
+                [*source.batches(lake, DAY, COLUMNS)]
+            landed = land_period(lake, Database("sqlite", sqlite(tmp_path / "shop.db"), "plays"), plan(COLUMNS), DAY)
+            assert landed.fresh and lake.latest() == {1: 1}
+    assert said and not any(said)
 
 
 def test_a_server_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
