@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor
 from datetime import datetime
 from typing import Literal
 
@@ -22,7 +21,7 @@ from nightloop.tasks.collect import collect
 from nightloop.tasks.lake.catalog_marks import catalog_name
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow
-from nightloop.tasks.plan.errors import CORRECTABLE, error_message
+from nightloop.tasks.plan.errors import error_message
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest
@@ -110,7 +109,7 @@ def _collect_side_by_side(plan: Plan, runs: Sequence[int]) -> dict[int, Landing]
     def try_to_collect(index: int) -> Landing | None:
         try:
             return collect(plan, index, catalog)
-        except (*CORRECTABLE, BrokenExecutor) as error:  # side by side, periods may take too much memory
+        except Exception as error:  # whatever it is, the nights before this period can run
             log.warning("%s is collected again in its turn: %s", period_name(plan, index), error_message(error))
             return None
 
