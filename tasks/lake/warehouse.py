@@ -19,9 +19,9 @@ from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.retry import (
-    IN_THE_WAY,
     LOST,
     interruptible,
+    is_in_the_way,
     next_batch,
     retry_conflicts,
     retry_unseen,
@@ -191,7 +191,7 @@ def _translate_errors() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         redact_error(error)
-        if IN_THE_WAY.search(str(error)):
+        if is_in_the_way(str(error)):
             raise
         message = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
         if LOST.search(message):
