@@ -18,7 +18,7 @@ def page_checksums(stream: BinaryIO, start: int, size: int, piece: int) -> Itera
     Raises EOFError if the bytes are no pages.
     """
     stream.seek(start)
-    stored = _Stored(stream, size, piece)
+    stored = _StoredBytes(stream, size, piece)
     while stored.left:
         found = stored.structure(max(stored.left - LONGEST, 0))
         if (rest := found.get(SIZE, -1)) < 0:
@@ -33,7 +33,7 @@ def page_checksums(stream: BinaryIO, start: int, size: int, piece: int) -> Itera
             yield said & 0xFFFFFFFF, checksum
 
 
-class _Stored:
+class _StoredBytes:
     """The bytes of a column, in order. Every method raises EOFError at their end."""
 
     def __init__(self, stream: BinaryIO, size: int, piece: int) -> None:
