@@ -18,14 +18,15 @@ from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import follow_champion
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.collect import collect
+from nightloop.tasks.lake.catalog_marks import catalog_name
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow
-from nightloop.tasks.plan.errors import CORRECTABLE, error_message
+from nightloop.tasks.plan.errors import error_message
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.report import advance, publish
-from nightloop.tasks.resources import read
+from nightloop.tasks.resources import open_lake, read
 from nightloop.tasks.runner import open_runner, workers_for
 from nightloop.tasks.schedule import (
     Chosen,
@@ -102,14 +103,17 @@ def _collect_side_by_side(plan: Plan, runs: Sequence[int]) -> dict[int, Landing]
     if not Settings().postgres or (workers := workers_for(len(periods))) == 1:
         return {}
 
+    with open_lake(plan) as warehouse:
+        catalog = catalog_name(warehouse)
+
     def try_to_collect(index: int) -> Landing | None:
         try:
-            return collect(plan, index, True)
-        except CORRECTABLE as error:
+            return collect(plan, index, catalog)
+        except Exception as error:  # whatever it is, the nights before this period can run
             log.warning("%s is collected again in its turn: %s", period_name(plan, index), error_message(error))
             return None
 
-    with limit_night(plan, period_name(plan, runs[0])):
+    with limit_night(plan, f"the collection from {period_name(plan, periods[0])} on", len(runs)):
         landings = side_by_side(try_to_collect, periods, workers)
     return {landing.period: landing for landing in landings if landing is not None}
 

@@ -21,8 +21,9 @@ EXIT_CODE = 124  # as timeout(1) has it
 
 
 @contextmanager
-def limit_night(plan: Plan, name: str) -> Iterator[None]:
-    """Raise TimeoutError in the block once it has taken the plan's `night_limit`; if that does not end it, end the process.
+def limit_night(plan: Plan, name: str, nights: int = 1) -> Iterator[None]:
+    """Raise TimeoutError in the block once it has taken the plan's `night_limit`, for each of so many nights; if that does not
+    end it, end the process.
 
     A signal raises the error, whatever the block is doing. Code that waits in a library and does not handle the signal has
     `PATIENCE` seconds more. Then the process ends, the lease of the pipeline expires soon after, and the night can be run
@@ -31,9 +32,9 @@ def limit_night(plan: Plan, name: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
         return
-    seconds = plan.night_limit * 3600
+    seconds, each = plan.night_limit * 3600 * nights, f" for each of {nights} nights" if nights > 1 else ""
     message = (
-        f"{name} of {plan.pipeline} took longer than the plan's night_limit of {plan.night_limit:g} h and was stopped. What "
+        f"{name} of {plan.pipeline} took longer than the plan's night_limit of {plan.night_limit:g} h{each} and was stopped. What "
         "was finished is kept. Find out what it waited for, or raise night_limit; then run the night again to resume"
     )
     ended, due = threading.Event(), threading.Event()

@@ -51,9 +51,10 @@ from nightloop.tasks.resources import credentials
 from nightloop.tasks.retention.needed_blobs import needed_names, nights_of
 
 DUMP = "catalog.dump"
-FINAL = re.compile(r"store/pipelines/[^/]+/(log|nights|overrides)/.+")  # records that never change
+FINAL = re.compile(r"store/(pipelines/[^/]+/(log|nights|overrides)|removals)/.+")  # records that never change
 COPIES = re.compile(r"pipelines/[^/]+/copies")  # made again from the records
-UNCHANGED = ("store/blobs/", "lake/")  # files that never change, and that a backup keeps: who knows why they are gone
+UNCHANGED = ("store/blobs/", "lake/")  # files that never change
+KEPT = (*UNCHANGED, "store/plans/")  # files that a backup keeps: who knows why they are gone
 KINDS = 5  # of keys, in the order in which they are copied
 
 
@@ -74,7 +75,7 @@ def make(directory: Path) -> str:
             problems += _copy(lake, key, f"lake/{key}", backup, before)
         problems += _complete(backup, store, before)
         _refuse_fewer_records(backup, before, settings.store_place)
-        files = {**{name: sha for name, sha in before.items() if name.startswith(UNCHANGED)}, **backup.files}
+        files = {**{name: sha for name, sha in before.items() if name.startswith(KEPT)}, **backup.files}
         made = datetime.now(UTC).isoformat()
         document = {"format": FORMAT, "made": made, "store": read_store_id(store), "files": dict(sorted(files.items()))}
         write_text(directory / LIST, json.dumps(document, indent=1))

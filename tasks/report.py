@@ -50,10 +50,10 @@ def publish(plan: Plan, last: int | None = None) -> str:
     The store keeps the report; the file on this machine is a copy. One that shows the same nights already stays as it is.
     """
     objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
+    stored, tag = read_report(objects, plan.pipeline)  # before the record, so that no newer page is replaced
     with open_lake(plan) as warehouse:
         record = read_recorded_nights(objects, warehouse, plan, last)
     stamp = f"<!-- {record.stamp} -->\n"
-    stored, tag = read_report(objects, plan.pipeline)
     if not run().prefect and stored.endswith(stamp):
         if not path.exists() or path.read_text(encoding="utf-8") != stored:
             write_text(path, stored)

@@ -37,9 +37,7 @@ R = TypeVar("R")
 LONG = 20.0  # seconds of training that are left, from which two processes that must first start are quicker than one
 ONE_THREAD = 1.3  # processors a strategy uses; with more, processes side by side would only share them
 PATIENCE = 15  # seconds for a cluster to answer
-NO_WORKERS = (
-    600  # seconds after which a cluster without workers has failed; one that scales by itself may start some before
-)
+NO_WORKERS = 600  # seconds after which a cluster without workers has failed; one that scales may start some before
 LOOK = 10  # seconds between two looks at the workers of a cluster
 
 
@@ -91,8 +89,7 @@ def open_runner(given: str) -> Iterator[None]:
     if kind == "sequential":
         yield
         return
-    runner = Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given)
-    before = _RUNNER.set(runner)
+    before = _RUNNER.set(runner := Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given))
     try:
         yield
     finally:
@@ -115,6 +112,7 @@ class Processes:
 
     workers: int  # 0: not yet decided
     _pool: ProcessPoolExecutor | None = None
+    _closed: bool = False
     _lock: Lock = field(default_factory=Lock)
 
     def decide(self, seconds_left: float, processors: float) -> None:
@@ -131,24 +129,29 @@ class Processes:
         try:
             return pool.submit(_compute, work).result()  # type: ignore[no-any-return]
         except BrokenExecutor:
+            pool = self._open(pool)
             log.warning("a worker process ended before its work was done; the work is given to a new one")
-            return self._open(pool).submit(_compute, work).result()  # type: ignore[no-any-return]
+            return pool.submit(_compute, work).result()  # type: ignore[no-any-return]
 
     def _open(self, broken: ProcessPoolExecutor | None) -> ProcessPoolExecutor:
-        """The pool, a new one in place of a broken one."""
+        """The pool, a new one in place of a broken one. Raises CancelledError after the end of the run."""
         with self._lock:
+            if self._closed:
+                raise CancelledError("the run has ended, and nobody waits for this work")
             if self._pool is None or self._pool is broken:
                 threads = max(1, (os.cpu_count() or 1) // self.workers)
-                context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
-                self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (threads,))
+                spawn = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
+                self._pool = ProcessPoolExecutor(self.workers, spawn, _start_worker, (threads,))
             return self._pool
 
     def close(self) -> None:
-        """End the processes, also in the middle of a call: nobody waits for it any more."""
-        if self._pool is not None:
-            workers = list((self._pool._processes or {}).values())  # from Python 3.14 on kill_workers() does this
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
+        """End the processes, also in the middle of a call: nobody waits for it any more, and it is not made again."""
+        with self._lock:
+            self._closed, pool = True, self._pool
+        if pool is not None:
+            processes = list((pool._processes or {}).values())  # from Python 3.14 on kill_workers() does this
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in processes:
                 worker.kill()
 
 
@@ -174,12 +177,8 @@ class Identity(NamedTuple):
 
     def difference(self, other: Identity) -> str:
         """How the other differs, in words; empty: not at all."""
-        names = ("nightloop", "torch", "the store", "the lake's data")
-        return ", ".join(
-            f"{name} {theirs!r} instead of {ours!r}"
-            for name, ours, theirs in zip(names, self, other, strict=True)
-            if ours != theirs
-        )
+        values = zip(("nightloop", "torch", "the store", "the lake's data"), self, other, strict=True)
+        return ", ".join(f"{name} {theirs!r} instead of {ours!r}" for name, ours, theirs in values if ours != theirs)
 
 
 class Work(NamedTuple):
@@ -204,8 +203,7 @@ def _compute(work: Work) -> Any:
     """Do the work, on a worker. Raises ConflictError if the worker is not of the run's version and store."""
     if difference := work.of.difference(_identity()):
         raise ConflictError(
-            f"a worker has {difference}. Nothing was written. Start it with the packages and the NIGHTLOOP_ settings "
-            "of the run"
+            f"a worker has {difference}. Nothing was written. Start it with the packages and the NIGHTLOOP_ settings of the run"
         )
     try:
         return work.function(*work.args, **work.kwargs)
@@ -272,8 +270,7 @@ def _dask(address: str, security: Any) -> Cluster:
         except CancelledError:
             raise BrokenExecutor(f"the Dask scheduler at {address} ended, or cancelled the work") from None
 
-    workers = sum(client.nthreads().values())
-    if not workers:
+    if not (workers := sum(client.nthreads().values())):
         client.close()
         raise PlanError(f"the Dask scheduler at {address} has no workers")
     return Cluster(workers, send, client.close)

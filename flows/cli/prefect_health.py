@@ -14,7 +14,7 @@ from nightloop.flows.cli.register import CANCEL, DEAD, NAME
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.lease import lease_key, other_holder
-from nightloop.tasks.plan.errors import ConflictError
+from nightloop.tasks.plan.errors import ConflictError, error_message
 from nightloop.tasks.plan.load import STORED
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import open_store, read
@@ -151,7 +151,11 @@ def _find_changed_plan(name: str) -> Iterator[str]:
     """The first plan file of the deployed plan's pipeline, if it differs from it. `name`: as the store keeps the plan."""
     if not STORED.fullmatch(name):
         return
-    deployed = read(name)
+    try:
+        deployed = read(name)
+    except (ValueError, LookupError, OSError) as error:
+        yield f"the plan that is deployed, {name}, cannot be read ({error_message(error)}): deploy it again"
+        return
     for path in (path for directory in Settings().plan_places for path in sorted(directory.glob("*.yaml"))):
         try:
             plan = read(str(path))

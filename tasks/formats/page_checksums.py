@@ -1,9 +1,11 @@
-"""Page checksums: whether the pages of a Parquet file, on disk or on S3, match the checksums that its writer put beside them."""
+"""Page checksums: whether the pages of a Parquet file, on disk or on S3, match the checksums that its writer put beside them.
+
+Pages are compared as they are stored, and are not unpacked: a file of some kilobytes may hold many gigabytes.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from io import SEEK_CUR, SEEK_END, SEEK_SET
@@ -12,13 +14,12 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nightloop.tasks.formats.page_headers import page_checksums
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, StoreError
 
-BATCH, BUFFER, REMOTE = 65_536, 1 << 20, 1 << 23  # rows, bytes, and bytes of a file on S3 that are looked at together
+BUFFER, REMOTE = 1 << 20, 1 << 23  # bytes, and bytes of a file on S3, that are looked at together
 JOINT = b"PAR1PAR1"  # the end of a file and the start of the next one
-NUMBER = rb"\x15[\x80-\xff]{0,4}[\x00-\x7f]"  # the next field of a header, an integer
-PAGE_WITH_CHECKSUM = re.compile(NUMBER * 4, re.DOTALL)
 
 
 def check_pages(warehouse: Warehouse, file: str, wanted: Sequence[str]) -> None:
@@ -27,30 +28,40 @@ def check_pages(warehouse: Warehouse, file: str, wanted: Sequence[str]) -> None:
     Spark and Hive write checksums. Damaged bytes of a file without them are read as other values.
     """
     try:
-        with (
-            closing(_open_at_any_place(warehouse, file)) as stream,
-            pq.ParquetFile(
-                stream, page_checksum_verification=True, buffer_size=REMOTE if "://" in file else BUFFER
-            ) as parquet,
-        ):
-            _refuse_joined_files(file, stream, parquet.metadata)
-            if _has_checksums(stream, parquet.metadata):
-                for _ in parquet.iter_batches(BATCH, columns=[*wanted], use_threads=False):
-                    pass
+        with closing(_open_at_any_place(warehouse, file)) as stream, pq.ParquetFile(stream) as parquet:
+            metadata = parquet.metadata
+            _refuse_joined_files(file, stream, metadata)
+            if path := _damaged_column(stream, metadata, wanted, REMOTE if "://" in file else BUFFER):
+                raise DataError(
+                    f"{file} is damaged: a page of its column {path[:60]!r} does not match its checksum. Deliver it again"
+                )
     except StoreError:
         raise
-    except (OSError, pa.ArrowException) as error:  # what else Arrow cannot read DuckDB may read
-        if "CRC" in str(error):
-            raise DataError(
-                f"{file} is damaged: a page of it does not match its checksum ({error}). Deliver it again"
-            ) from error
+    except (OSError, pa.ArrowException, EOFError):  # what Arrow cannot read DuckDB may read
+        return
+
+
+def _damaged_column(stream: BinaryIO, metadata: pq.FileMetaData, wanted: Sequence[str], piece: int) -> str:
+    """The path of the first wanted column with a page that does not match its checksum; empty if there is none.
+
+    If the first page has no checksum, the others are not looked at.
+    """
+    first = True
+    for chunk in _chunks(metadata):
+        path: str = chunk.path_in_schema
+        if any(path == name or path.startswith(f"{name}.") for name in wanted):
+            for said, found in page_checksums(stream, _chunk_start(chunk), chunk.total_compressed_size, piece):
+                if first and said is None:
+                    return ""
+                first = False
+                if said not in (None, found):
+                    return path
+    return ""
 
 
 def _refuse_joined_files(file: str, stream: BinaryIO, metadata: pq.FileMetaData) -> None:
     """Raise DataError if a file is several that were joined, as cat does: the last footer would be read over the first file's rows."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    end = max((_chunk_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=0)
+    end = max((_chunk_start(chunk) + chunk.total_compressed_size for chunk in _chunks(metadata)), default=0)
     stream.seek(end)
     last = b""
     while piece := stream.read(BUFFER):
@@ -66,12 +77,10 @@ def _chunk_start(chunk: pq.ColumnChunkMetaData) -> int:
     return int(chunk.dictionary_page_offset or chunk.data_page_offset)
 
 
-def _has_checksums(stream: BinaryIO, metadata: pq.FileMetaData) -> bool:
-    """Whether the first page of a file has a checksum: the fourth field of its header, after three numbers (Thrift's compact form)."""
-    if not metadata.num_row_groups or not metadata.num_columns:
-        return False
-    stream.seek(_chunk_start(metadata.row_group(0).column(0)))
-    return PAGE_WITH_CHECKSUM.match(stream.read(64)) is not None
+def _chunks(metadata: pq.FileMetaData) -> Iterator[pq.ColumnChunkMetaData]:
+    """The columns of each group of rows."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        yield from map(group.column, range(group.num_columns))
 
 
 class ObjectRanges:

@@ -67,6 +67,11 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     return f"this catalog is known there {since_words}"
 
 
+def catalog_name(warehouse: Warehouse) -> str:
+    """A name that no other catalog has, but a copy of this one."""
+    return str(warehouse.query("catalog/catalog_name").column("name")[0].as_py())
+
+
 def _within_home(settings: Settings, pipeline: str) -> bool:
     """Whether the data directory is in the home of its catalog, so that a copy of the home has a copy of it."""
     if settings.postgres or "://" in settings.lake_place:
@@ -93,7 +98,7 @@ def _read_marks(warehouse: Warehouse, settings: Settings, pipeline: str) -> list
 
 def _catalog(warehouse: Warehouse, settings: Settings, pipeline: str) -> str:
     """A text that identifies the catalog. A copied SQLite file is another catalog."""
-    name = warehouse.query("catalog/catalog_name").column("name")[0].as_py()
+    name = catalog_name(warehouse)
     if catalog := settings.postgres:
         at, server = dsn.keywords(catalog.server), _server(warehouse)
         host = at.get("host") or server.get("address", "")

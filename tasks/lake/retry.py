@@ -26,6 +26,7 @@ IN_THE_WAY = re.compile(
     + UNSEEN.pattern,
     re.I,
 )
+PLACE = re.compile(r"""(['"])(?:s3:/)?[^'"\n:]*/[^'"\n]*\1""")  # the path of a file, which may hold any word
 # PostgreSQL has ended, or has ended the connection: the logs are not at fault.
 LOST = re.compile(
     "server closed the connection|no connection to the server|terminating connection|SSL SYSCALL"
@@ -39,6 +40,11 @@ ATTEMPTS = 60  # of a write that conflicts with other writers
 # Errors in the data, which pyarrow raises as OSError if DuckDB finds them while it streams.
 AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Error", re.I)
 Answer = TypeVar("Answer")
+
+
+def is_in_the_way(message: str) -> bool:
+    """Whether an error says that other writers were in the way."""
+    return IN_THE_WAY.search(PLACE.sub("", message)) is not None
 
 
 def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:

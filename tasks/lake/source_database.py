@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nightloop.tasks.lake.warehouse import Warehouse, load_extension
@@ -19,6 +20,17 @@ class SourceTable:
 
     types: Mapping[str, str]  # its columns, as DuckDB knows them
     rows: str  # the statement that reads it
+
+
+@contextmanager
+def reader(warehouse: Warehouse, kind: str) -> Iterator[Warehouse]:
+    """Where a database of this kind is opened: beside the lake if its views are run by DuckDB, which would let whoever writes
+    them read and change the lake and the files of this machine. Those of the other kinds are run by the database itself."""
+    if kind != "duckdb":
+        yield warehouse
+        return
+    with warehouse.beside() as alone:
+        yield alone
 
 
 def attach_table(warehouse: Warehouse, kind: str, place: str, parts: Sequence[str]) -> SourceTable:
@@ -47,6 +59,8 @@ def attach_database(warehouse: Warehouse, kind: str, place: str, table: Sequence
         warehouse.define("catalog/attach_source", {"place": where, "name": name, "kind": kind})
     except (DataError, StoreError) as error:
         raise StoreError(f"the {kind} database cannot be opened: {str(error).partition('LINE ')[0].strip()}") from error
+    if kind == "duckdb":
+        warehouse.define("catalog/set_no_access", {})
     return _quoted((name, *table))
 
 

@@ -3,12 +3,10 @@ by default a SQLite file and Parquet files under home; PostgreSQL and S3 need ot
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
@@ -21,15 +19,16 @@ from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.retry import (
-    IN_THE_WAY,
     LOST,
     interruptible,
+    is_in_the_way,
     next_batch,
     retry_conflicts,
     retry_unseen,
     unwrap_interrupts,
 )
 from nightloop.tasks.lake.scratch import scratch
+from nightloop.tasks.lake.statements import fill_in, statement
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.redact import redact_error
@@ -116,6 +115,19 @@ class Warehouse:
             self.connection.execute(fill_in(statement(name), words))
 
     @contextmanager
+    def beside(self) -> Iterator[Warehouse]:
+        """A database of its own in place of the lake, for files of others: what a view in them says is run when it is read.
+
+        After `catalog/set_no_access` it sees nothing but what was attached before: not the lake, other files or the network.
+        """
+        (limits,) = self.query("catalog/limits").to_pylist()
+        with _translate_errors():
+            connection = duckdb.connect(config={**limits, "temp_directory": str(self.scratch)})
+        with connection:
+            connection.execute(statement("catalog/no_lake"))
+            yield replace(self, connection=connection)
+
+    @contextmanager
     def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
         """Make Arrow rows visible to statements as the table `incoming`, while the block runs."""
         self.connection.register("incoming", rows)
@@ -180,7 +192,7 @@ def _translate_errors() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         redact_error(error)
-        if IN_THE_WAY.search(str(error)):
+        if is_in_the_way(str(error)):
             raise
         message = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
         if LOST.search(message):
@@ -273,6 +285,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         if "version mismatch" in str(error):
             raise DataError(f"the catalog {where} has a format that this release cannot read: {error}") from error
         raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
+    if catalog and catalog.password:
+        connection.execute(statement("catalog/drop_postgres_secret"))
     with _translate_errors():
         retry_unseen(partial(_prepare_session, connection), duckdb.Error)
 
@@ -281,18 +295,3 @@ def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:
     """Define what the statements need. The lake comes last: after it every name is looked up in its catalog first."""
     for name in ("use_utc", *(f"define_{macro}" for macro in MACROS), "use_lake"):
         connection.execute(statement(f"catalog/{name}"))
-
-
-@cache
-def statement(name: str) -> str:
-    """The text of `sql/<name>.sql`."""
-    return (files("nightloop.sql") / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def fill_in(text: str, words: Mapping[str, str]) -> str:
-    """A statement that takes no parameters, with its quoted words '$name' and "$name" filled in and quotes doubled."""
-
-    def word(match: re.Match[str]) -> str:
-        return match[1] + words[match[2]].replace(match[1], 2 * match[1]) + match[1]
-
-    return re.sub(r"""(['"])\$([a-z_]+)\1""", word, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.file_columns import check_columns, deletion_marks, without_marks
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.lake.source_database import EXTENSIONS, attach_table
+from nightloop.tasks.lake.source_database import EXTENSIONS, attach_table, reader
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -37,7 +37,7 @@ class Database:
     whole table is read every night, and so is one of SQLite, where each value has a type of its own: there all values
     are read as texts. A timestamp without a zone is in UTC. A row without a time belongs to no period and is not read,
     except if periods are equal counts of rows; one whose time cannot be read is put aside every night. What a table does
-    not show, such as a column of another table, a view can.
+    not show, such as a column of another table, a view can; that of a DuckDB file can read this file alone.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ class Database:
     connection : str
         sqlite and duckdb: the path of the file. postgres and mysql: keyword=value pairs such as "host=db dbname=shop
         user=reader" (mysql: "host=db database=shop user=reader"), without a password, because plans are stored. The
-        password of PostgreSQL comes from ~/.pgpass or PGPASSWORD, that of MySQL from MYSQL_PWD.
+        password of PostgreSQL comes from ~/.pgpass, or from PGPASSWORD, which is also sent to the server of a catalog
+        in PostgreSQL; that of MySQL from MYSQL_PWD.
     table : str
         The table or view, with its schema if it is not the usual one: "events" or "shop.events".
 
@@ -95,7 +96,8 @@ class Database:
         password = (
             dsn.read_catalog(self.connection).password
             if self.kind == "postgres"
-            else self.kind == "mysql" and re.search(r"\b(password|passwd|pass)\s*=|://[^/@]*:[^/@]*@", self.connection)
+            else self.kind == "mysql"
+            and re.search(r"\b(password|passwd|pass)\"?\s*=|://[^/@]*:[^/@]*@", self.connection, re.I)
         )
         if password:
             raise PlanError(
@@ -121,7 +123,13 @@ class Database:
             )
         usual = {"postgres": ["public"], "sqlite": ["main"], "duckdb": ["main"]}.get(self.kind, [])
         parts = self.parts if len(self.parts) == 2 else [*usual, *self.parts]
-        table = attach_table(warehouse, self.kind, self.connection, parts)
+        with reader(warehouse, self.kind) as database:
+            yield from self._rows(database, parts, period, columns)
+
+    def _rows(
+        self, database: Warehouse, parts: Sequence[str], period: Period, columns: Columns
+    ) -> Iterator[pa.RecordBatch]:
+        table = attach_table(database, self.kind, self.connection, parts)
         types = table.types
         check_columns(f"table {self.table}", [*types], columns.names)
         marks = deletion_marks(types, columns.names)
@@ -137,11 +145,11 @@ class Database:
             **_span(period, columns, types[columns.time]),
         }  # fmt: skip
         rows = 0
-        for batch in without_marks(warehouse.scan(("ingest/read_table", query)), marks, f"table {self.table}"):
+        for batch in without_marks(database.scan(("ingest/read_table", query)), marks, f"table {self.table}"):
             rows += batch.num_rows
             yield batch
         if timed and not rows:
-            warehouse.remarks.append(f"table {self.table}: none of its rows lies in the period")
+            database.remarks.append(f"table {self.table}: none of its rows lies in the period")
 
 
 def _span(period: Period, columns: Columns, kind: str) -> Mapping[str, object]:

@@ -158,6 +158,8 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     place.write_text(yaml.safe_dump(yaml.safe_load(begun.path.read_text()) | {"cron": "0 4 * * *"}))
     changed = _check_schedules(client)[0]
     assert f"{place} differs from the plan that is deployed, tiny@" in changed and "nightloop deploy" in changed
+    nightly.parameters["plan"] = f"tiny@{'0' * 16}"  # what else is wrong is said all the same
+    assert "cannot be read (the store has no plan tiny@0000" in _check_schedules(client)[0]
 
 
 def test_a_full_disk_is_found_and_up_does_not_start_on_it(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

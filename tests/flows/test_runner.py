@@ -8,16 +8,21 @@ import signal
 import socket
 import ssl
 import warnings
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from concurrent.futures import BrokenExecutor, CancelledError, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
+from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import nightloop.flows.backfill
+import nightloop.flows.nightly
 from nightloop.flows.backfill import backfill
 from nightloop.flows.bakeoff import local_dask
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import collect, runner
+from nightloop.tasks.lake.catalog_marks import catalog_name
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.source import Source
@@ -25,6 +30,7 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import open_lake
 from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
@@ -118,6 +124,26 @@ def test_a_dask_cluster_that_loses_its_workers_or_its_scheduler_fails_the_work(
             with pytest.raises(BrokenExecutor, match="ended, or cancelled the work"):
                 waiting.result()
         opened.close()
+
+
+def begin_long_work(begun: Path) -> None:
+    """Say that the work began, and go on for minutes."""
+    with begun.open("a") as file:
+        file.write("x")
+    runner.time.sleep(300)
+
+
+def test_work_that_was_stopped_is_not_made_again(tmp_path: Path) -> None:
+    """Ctrl-C and the limit of a night close the runner, while threads wait for its processes."""
+    begun = tmp_path / "begun"
+    with ThreadPoolExecutor(1) as pool:
+        with open_runner("processes:1"):
+            waiting = pool.submit(copy_context().run, compute, begin_long_work, begun)
+            while not begun.exists():
+                runner.time.sleep(0.05)
+        with pytest.raises(CancelledError):
+            waiting.result(60)
+    assert begun.read_text() == "x"
 
 
 def test_the_processes_end_with_the_run() -> None:
@@ -263,17 +289,49 @@ def test_periods_are_collected_side_by_side_if_several_may_write_the_lake(
     last = tmp_path / "in" / f"{tiny.name(3)}.parquet"
     away = last.rename(last.with_suffix(".away"))
     here: list[int] = []
+    limits: list[int] = []
     land = collect.collect_period
 
     def note(warehouse: Warehouse, source: Source, plan: Plan, at: Period) -> Landing:
         here.append(at.index)
         return land(warehouse, source, plan, at)
 
+    def collect_or_die(plan: Plan, index: int, on_worker: str = "") -> Landing:
+        if on_worker and index == 0:
+            raise BrokenExecutor("a worker took too much memory")
+        return collect.collect(plan, index, on_worker)
+
+    def limit(plan: Plan, name: str, nights: int = 1) -> AbstractContextManager[None]:
+        limits.append(nights)
+        return nullcontext()
+
     monkeypatch.setattr(collect, "collect_period", note)  # in this process alone
-    with pytest.raises(FileNotFoundError):
+    monkeypatch.setattr(nightloop.flows.backfill, "limit_night", limit)
+    with monkeypatch.context() as patch, pytest.raises(FileNotFoundError):
+        patch.setattr(nightloop.flows.backfill, "collect", collect_or_die)
+        patch.setattr(nightloop.flows.nightly, "collect", collect_or_die)
         backfill(str(tiny.path), end=tiny.name(3))
-    assert here == [3] and "is collected again in its turn" in caplog.text
+    assert limits == [3, 1, 1, 1], "side by side all nights are collected, and may take as long as all of them"
+    assert here == [0, 3] and "is collected again in its turn" in caplog.text
     assert sorted(tiny.chain()) == [1, 2] and tiny.record().items() <= alone.items()
     away.rename(last)
     backfill(str(tiny.path), end=tiny.name(3))
-    assert here == [3, 3] and tiny.record() == alone  # a single period needs no worker
+    assert here == [0, 3, 3] and tiny.record() == alone  # a single period needs no worker
+
+
+def test_a_worker_collects_only_what_it_sees_and_only_for_the_catalog_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not give an older delivery for one that only the run can see."""
+    tiny = make(tmp_path, monkeypatch)
+    tiny.deliver(2)
+    with open_lake(tiny.plan) as lake:
+        catalog = catalog_name(lake)
+    landed = collect.collect(tiny.plan, 2)
+    assert collect.collect(tiny.plan, 2, catalog) == replace(landed, fresh=False)
+    (tmp_path / "in" / f"{tiny.name(2)}.parquet").unlink()
+    assert collect.collect(tiny.plan, 2) == replace(landed, fresh=False)
+    with pytest.raises(FileNotFoundError):
+        collect.collect(tiny.plan, 2, catalog)
+    with pytest.raises(ConflictError, match=r"a worker has another catalog.*Nothing was written"):
+        collect.collect(tiny.plan, 2, "that of another machine")

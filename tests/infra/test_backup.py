@@ -15,6 +15,8 @@ from nightloop.flows.cli.doctor import doctor
 from nightloop.infra import backup
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.objects.store_id import read_store_id
+from nightloop.tasks.objects.stored_plans import load_stored_plan, store_plan
+from nightloop.tasks.objects.trash import Removal, removal_record
 from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError
 from nightloop.tasks.promote import promote_by_hand
 from nightloop.tasks.resources import open_store
@@ -204,11 +206,18 @@ def test_an_incomplete_listing_makes_no_incomplete_backup(
     with pytest.raises(DataError, match="the copy is not whole, so no backup was made"):
         backup.make(tmp_path / "backup")
     left_out[:] = ["blobs/"]  # a blob is copied because a record needs it
+    name = store_plan(open_store(), "tiny", tiny.path.read_bytes())
+    removal_record(open_store(), Removal(number=0, when=0.0, by="a run", reason="a trial"))
+    backup.make(tmp_path / "backup")
+    left_out[:] = ["removals/"]
+    with pytest.raises(ConflictError, match=r"removals/00000001.json of the earlier backup is not shown"):
+        backup.make(tmp_path / "backup")
+    left_out[:] = ["plans/"]  # nothing names them but deployments, which a backup does not see
     backup.make(tmp_path / "backup")
     monkeypatch.setattr(Directory, "keys", real)
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
     backup.restore(tmp_path / "backup")
-    assert healthy()
+    assert healthy() and load_stored_plan(open_store(), name) == tiny.path.read_bytes()
 
 
 def test_a_first_backup_that_was_cut_off_can_be_made_again(

@@ -13,6 +13,7 @@ import pytest
 
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake
 from tests.s3_servers import Server
@@ -49,6 +50,14 @@ def test_each_file_of_an_inbox_is_read_once_whatever_its_name(pond: Warehouse, t
         write(tmp_path / f"{name}{ending}", HEADER + row(f"u{number}"))
     landing = land_period(pond, Files(f"{tmp_path}/*.csv{ending}"), PLAN, day(0))
     assert sorted(users(pond, landing)) == sorted(f"u{n}" for n in range(len(names))) and landing.rows == len(names)
+
+
+@pytest.mark.parametrize("name", ["conflict", "is locked", "concurrent", "already exists"])
+def test_a_damaged_file_may_have_a_name_of_what_is_retried(pond: Warehouse, tmp_path: Path, name: str) -> None:
+    """DuckDB's error names the file, and was taken for one of another writer of the lake."""
+    (tmp_path / f"{name}.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=f"{name}.parquet is not a complete Parquet file"):
+        land_period(pond, Files(f"{tmp_path}/*.parquet"), PLAN, day(0))
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import duckdb
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.source_database import attach_database
-from nightloop.tasks.lake.warehouse import Warehouse, statement
+from nightloop.tasks.lake.statements import statement
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.plan import Calendar, Columns, Counts
@@ -157,6 +161,40 @@ def test_a_view_of_duckdb(lake: Warehouse, tmp_path: Path) -> None:
         [*source.batches(lake, DAY, COLUMNS.model_copy(update={"categorical": ("seen",)}))]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "read_text('{home}/secret.txt')",
+        "lake.main.collected",
+        "sqlite_query('__ducklake_metadata_lake', 'DELETE FROM ducklake_snapshot RETURNING 1 AS x')",
+        "ducklake_expire_snapshots('lake', older_than => TIMESTAMP '2100-01-01')",
+        "ducklake_delete_orphaned_files('lake', cleanup_all => true)",
+    ],
+)
+def test_a_view_of_duckdb_reaches_neither_the_lake_nor_files(source: str, tmp_path: Path) -> None:
+    """Whoever delivers the file writes its views, in a lake of his own for example."""
+    (tmp_path / "secret.txt").write_text("hunter2")
+    view = (
+        "CREATE VIEW shop.main.plays AS SELECT 'ann' AS who, 1 AS what, TIMESTAMP '2026-01-02' AS at, 'a' AS kind FROM "
+    )
+    with Warehouse.open(Settings(home=tmp_path / "his"), "shop") as his:
+        his.connection.execute(f"ATTACH '{tmp_path}/shop.duckdb' AS shop")
+        his.connection.execute(view + source.format(home=tmp_path))
+    with Warehouse.open(Settings(home=tmp_path / "home"), "shop") as lake:
+        land_period(lake, Database("sqlite", sqlite(tmp_path / "shop.db"), "plays"), plan(COLUMNS), DAY)
+        with pytest.raises((StoreError, DataError), match=r"disabled by configuration|does not exist"):
+            [*Database("duckdb", str(tmp_path / "shop.duckdb"), "plays").batches(lake, DAY, COLUMNS)]
+    with Warehouse.open(Settings(home=tmp_path / "home"), "shop") as lake:
+        assert lake.latest() == {1: 1}
+
+
+def test_a_duckdb_file_has_the_limits_of_the_lake(tmp_path: Path) -> None:
+    with Warehouse.open(Settings(home=tmp_path, memory="300MB", threads=1), "shop") as lake, lake.beside() as beside:
+        for warehouse in (lake, beside):
+            (limits,) = warehouse.query("catalog/limits").to_pylist()
+            assert limits["memory_limit"].startswith("286.") and limits["threads"] == 1  # 300 MB in MiB, rounded
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     with running_postgres(password="hunter2hunter") as server:
@@ -218,6 +256,8 @@ def test_no_such_table_or_column(lake: Warehouse, tmp_path: Path) -> None:
         ("postgres", "host=db password=hunter2", "t", "holds a password"),
         ("postgres", "postgresql://me:hunter2@db/shop", "t", "holds a password"),
         ("mysql", "host=db passwd=hunter2", "t", "holds a password"),
+        ("mysql", "host=db PassWord=hunter2", "t", "holds a password"),
+        ("mysql", 'host=db "password"="hunter2"', "t", "holds a password"),
         ("postgres", "hots=db", "t", "not a keyword of libpq"),
     ],
 )
@@ -225,6 +265,36 @@ def test_options_that_are_refused(kind: str, connection: str, table: str, said: 
     with pytest.raises(PlanError, match=said) as raised:
         Database(kind, connection, table)  # type: ignore[arg-type]
     assert "hunter2" not in str(raised.value)
+
+
+def ask_for_password(listening: socket.socket, said: list[bytes]) -> None:
+    """What a PostgreSQL server does that wants the password as it is; it keeps what it was told."""
+    while True:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"R" + struct.pack(">II", 8, 3))
+            said.append(connection.recv(1000))
+
+
+def test_the_password_of_the_catalog_is_not_sent_to_the_server_of_a_source(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB sends a secret without a name to every server that is opened after it was made."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    where = f"host=127.0.0.1 port={postgres.port} user={postgres.user} dbname=postgres password={postgres.password}"
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=ask_for_password, args=(listening, said), daemon=True).start()
+        source = Database(
+            "postgres", f"host=127.0.0.1 port={listening.getsockname()[1]} user=reader dbname=x sslmode=disable", "t"
+        )
+        with Warehouse.open(Settings(home=tmp_path, catalog=SecretStr(f"postgres:{where}")), "shop") as lake:
+            with pytest.raises(StoreError, match="the postgres database cannot be opened"):
+                [*source.batches(lake, DAY, COLUMNS)]
+            landed = land_period(lake, Database("sqlite", sqlite(tmp_path / "shop.db"), "plays"), plan(COLUMNS), DAY)
+            assert landed.fresh and lake.latest() == {1: 1}
+    assert said and not any(said)
 
 
 def test_a_server_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

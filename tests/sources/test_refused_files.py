@@ -227,7 +227,9 @@ def test_a_page_that_does_not_match_its_checksum(pond: Warehouse, tmp_path: Path
         data[columns.column(number).data_page_offset + 4000] ^= 1
         path.write_bytes(data)
         if checksums and name == "item":
-            with pytest.raises(ValueError, match=r"a.parquet is damaged: a page of it does not match its checksum"):
+            with pytest.raises(
+                ValueError, match=r"a.parquet is damaged: a page of its column 'item' does not match its checksum"
+            ):
                 land_period(pond, Files(str(path)), plan(COLUMNS), day(0))
         else:  # nothing shows the damage, or no wanted column has it
             assert land_period(pond, Files(str(path)), plan(COLUMNS), day(0)).rows == size
