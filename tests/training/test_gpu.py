@@ -38,7 +38,9 @@ ON_GPU = TrainConfig(epochs=3, batch_size=32, lr=0.05, l2=0.01, device="cuda")
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """`cuda` is a device that is simulated on the CPU."""
-    monkeypatch.setattr(fitting, "device_of", lambda model, training: AWAY)
+    monkeypatch.setattr(
+        fitting, "device_of", lambda model, training: AWAY if training.device == "cuda" else torch.device("cpu")
+    )
     with simulated_gpu():
         yield
 
