@@ -15,7 +15,7 @@ from nightloop.flows.run_names import run_name
 from nightloop.flows.run_summary import report_early_end, summarize
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.flows.side_by_side import side_by_side
-from nightloop.tasks import follow_champion
+from nightloop.tasks import move_champion
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.collect import collect
 from nightloop.tasks.lake.catalog_marks import catalog_name
@@ -91,7 +91,7 @@ def _move_champion(plan: Plan, last: int) -> str:
         newest = recorded_night(plan, last)
         if newest is None or not ends_at_newest(plan, last):
             return "the champion was not moved: the range does not end at the newest night"
-        return f"the champion after {newest.name}: {follow_champion.move_champion(newest, utc_now().isoformat())}"
+        return f"the champion after {newest.name}: {move_champion.move_champion(newest, utc_now().isoformat())}"
 
 
 def _collect_side_by_side(plan: Plan, runs: Sequence[int]) -> dict[int, Landing]:

@@ -2,8 +2,7 @@
 
 A night is: `collect` and `validate` the period; at the root `pretrain` the weights that every strategy starts from; `score`
 the checkpoints of the night before on the period; `retrain` each strategy; `compare` the challengers with the champion;
-`deploy` the winner, which writes the manifest; `move_champion` (`follow_champion.py`); `report`. Each step is a file of its
-name in `tasks`.
+`deploy` the winner, which writes the manifest; `move_champion`; `report`. Each step is a file of that name in `tasks`.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from nightloop.flows.run_summary import report_early_end, summarize
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.collect import collect, pass_over, replay
-from nightloop.tasks.follow_champion import move_champion
 from nightloop.tasks.lake.landing import Landing
+from nightloop.tasks.move_champion import move_champion
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan

@@ -12,7 +12,7 @@ What decides a promotion, in this order. The first failure ends it:
    (`with_pin`); a winner that fails its smoke test gives way to the next best (`with_smoke_test`); if the plan requires
    approval, the champion stays until a person promotes (`next_champion`).
 
-`night_gain` measures one night for `term`, and `numbers` writes numbers in reasons. Outside this room: `tasks/compare.py` reads
+`night_gain` measures one night for `term`, and `number_words` writes numbers in reasons. Outside this room: `tasks/compare.py` reads
 the scores and calls 1 to 6; `tasks/deploy.py` runs the smoke test; `record/promotions.py` moves the live champion after the night,
 unless a person has acted since.
 """

@@ -18,7 +18,7 @@ from nightloop.tasks.gate.guardrails import (
     merge_findings,
 )
 from nightloop.tasks.gate.night_gain import NightGain, night_gain
-from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
+from nightloop.tasks.gate.number_words import bound, figures, finite, share, span
 from nightloop.tasks.gate.term import Conditions, RivalStanding, add_gains, open_term, standing
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Gate

@@ -13,7 +13,7 @@ from nightloop.tasks.evaluation.ctr_metrics import logloss, normalised_entropy
 from nightloop.tasks.evaluation.summary import SLICES
 from nightloop.tasks.gate.bootstrap import Resamples, interval
 from nightloop.tasks.gate.evidence import Pool
-from nightloop.tasks.gate.numbers import figures, finite, share
+from nightloop.tasks.gate.number_words import figures, finite, share
 from nightloop.tasks.plan.plan import Gate
 
 PEOPLE = {"new_user": "new users", "old_user": "known users", "new_item": "new items", "old_item": "known items"}

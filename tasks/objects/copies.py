@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from nightloop.tasks.objects.checksum import check_blob, unseal
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nightloop.tasks.objects.errors import explain_disk_errors
-from nightloop.tasks.objects.keys import bucket_of, checked_key, checked_prefix
+from nightloop.tasks.objects.key_names import bucket_of, checked_key, checked_prefix
 from nightloop.tasks.objects.listing import files_below
 from nightloop.tasks.objects.probe import check_format, mark_store, probe_store
 from nightloop.tasks.objects.retry import answer_within, attempt_seconds, read_with_retry, write_once

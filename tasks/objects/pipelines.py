@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.objects.sealed_record import read_record, seal_record

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.plan.errors import DataError

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from nightloop.tasks.objects import blobs, pipelines
 from nightloop.tasks.objects.checksum import seal, unseal
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed_bytes
 from nightloop.tasks.plan.errors import DataError, NotReady

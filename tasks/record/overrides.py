@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import DataError, PlanError

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.copies import with_copies
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES

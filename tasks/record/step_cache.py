@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.checksum import seal
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.sealed_record import read_sealed
 from nightloop.tasks.plan.plan import canonical_json

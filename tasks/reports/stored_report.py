@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 
 

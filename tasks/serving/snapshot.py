@@ -12,7 +12,7 @@ from torch import Tensor
 from nightloop.tasks.correction.chain import restore_chain
 from nightloop.tasks.modules.checkpoint import from_bytes, pack, to_bytes, unpack
 from nightloop.tasks.objects.checksum import seal
-from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.sealed_record import read_sealed
 from nightloop.tasks.serving.online_learning import Learning

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nightloop.tasks.objects import pipelines
-from nightloop.tasks.objects.keys import checked_key, checked_prefix
+from nightloop.tasks.objects.key_names import checked_key, checked_prefix
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from nightloop.tasks.gate.numbers import share
+from nightloop.tasks.gate.number_words import share
 from nightloop.tasks.reports import format as w
 from nightloop.tasks.reports.table import Cell, Table, as_html, as_markdown, as_rich
 

@@ -1,4 +1,4 @@
-"""Follow: let the live champion follow a finished night."""
+"""Move champion: let the live champion be the one that a finished night chose."""
 
 from __future__ import annotations
 

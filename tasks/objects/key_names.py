@@ -1,4 +1,4 @@
-"""Keys: which names an object may have, so that none leads out of the store or is ambiguous."""
+"""Key names: which names an object may have, so that none leads out of the store or is ambiguous."""
 
 from __future__ import annotations
 
