@@ -210,7 +210,9 @@ def test_what_was_served_is_what_the_next_nights_learn_from(surroundings: dict[s
     done = said(surroundings, "demo", "--clicks", "--json", timeout=900)
     found = document(done)
     assert [night["state"] for night in found["nights"]] == ["complete"] * 5
-    days = re.findall(r"LogLoss ([\d.]+) as predicted, ([\d.]+) as served, corrected; ([\d.]+) who knows", done.stderr)
+    days = re.findall(
+        r"LogLoss ([\d.]+) as predicted, ([\d.]+) as served, corrected; ([\d.]+) with the true", done.stderr
+    )
     assert len(days) == 4 and all(float(truth) < float(base) for base, _, truth in days)
     assert sum(float(served) < float(base) for base, served, _ in days) >= 2, "correctors gain where the world moves"
     home = Path(surroundings["NIGHTLOOP_HOME"])
