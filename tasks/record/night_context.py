@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from nightloop.tasks.objects.copies import WithCopies, with_copies
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.manifest_store import manifest_by_hash
@@ -43,7 +44,10 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
 
 @lru_cache(maxsize=4096)  # a manifest never changes; every task of a night walks the chain, and a store may be slow
 def _manifest(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
-    return manifest_by_hash(_copies(objects, pipeline), pipeline, hash, index)
+    try:
+        return manifest_by_hash(_copies(objects, pipeline), pipeline, hash, index)
+    except NotReady:  # the copies are of another state of the store, which went on otherwise since
+        return manifest_by_hash(objects, pipeline, hash, index)
 
 
 @lru_cache(maxsize=4)

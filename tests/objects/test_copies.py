@@ -68,6 +68,8 @@ def test_copies_prove_nothing_in_a_store_that_was_restored(caplog: pytest.LogCap
     assert restored.held == before and "another state of the store" in caplog.text
     other = published(restored, 1, first, salt="it went on otherwise")
     assert manifest_store.read_chain(with_copies(restored, PIPELINE), PIPELINE, 1, 1) == {1: other}
+    newest = published(restored, 2, other)
+    assert list(walk_back(restored, newest)) == [newest, other, first]  # the copies have another night 1
 
 
 def test_a_new_process_walks_a_chain_without_a_read_a_night(monkeypatch: pytest.MonkeyPatch) -> None:
