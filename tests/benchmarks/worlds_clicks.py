@@ -216,7 +216,8 @@ def findings(title: str, drift: float, runs: Sequence[Mapping[str, Any]]) -> lis
         ),
     ]
     if drift:
-        found += [finding(f"{title}, base stays: {a} above {b or 'the base'}, {metric}", gap(f"stays, {a}", f"stays{b and ', ' + b}", metric))
+        found += [finding(f"{title}, base stays: {a} above {b or 'the base'}, {metric}",
+                          gap(f"stays, {a}", f"stays{b and ', ' + b}", metric))
                   for a, b in (("recalibration", ""), ("ReLoop2", "recalibration"), ("counters", "ReLoop2"),
                                ("recalibration + ReLoop2", "recalibration"), ("recalibration + counters", "recalibration"),
                                ("recalibration + ReLoop2 + counters", "recalibration + counters"))
