@@ -12,8 +12,8 @@ mounted, a listing may be incomplete.
 
 A record is copied before what it names, and the catalog before the files that it names. Nothing that is named is removed
 meanwhile, because `maintain` keeps it for days. So every copied record is whole, whatever nights did during the copy.
-`restore` goes the other way, into places that are empty: what is named first, and the id of the store last. Before it, no
-worker uses the store.
+`restore` goes the other way, into places that are empty: what is named first, and the format and the id of the store last.
+Before them, no run uses the store.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Directory, Objects, open_for_reading
 from nightloop.tasks.objects.pipelines import KEY as PIPELINES
 from nightloop.tasks.objects.pipelines import readable_record
+from nightloop.tasks.objects.probe import FORMAT_KEY
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.store_id import KEY as STORE_ID
 from nightloop.tasks.objects.store_id import read_store_id
@@ -55,6 +56,7 @@ FINAL = re.compile(r"store/(pipelines/[^/]+/(log|nights|overrides)|removals)/.+"
 COPIES = re.compile(r"pipelines/[^/]+/copies")  # made again from the records
 UNCHANGED = ("store/blobs/", "lake/")  # files that never change
 KEPT = (*UNCHANGED, "store/plans/")  # files that a backup keeps: who knows why they are gone
+LAST = (FORMAT_KEY, STORE_ID)  # are restored last: without its format no run uses the store, without its id no worker
 KINDS = 5  # of keys, in the order in which they are copied
 
 
@@ -100,7 +102,7 @@ def restore(directory: Path) -> str:
         _write(lake, name.removeprefix("lake/"), backup.data(name))
     _restore_catalogs(settings, backup)
     keys = sorted(backup.keys(""), key=_order, reverse=True)
-    for key in [*(key for key in keys if key != STORE_ID), *(key for key in keys if key == STORE_ID)]:
+    for key in sorted(keys, key=lambda key: LAST.index(key) if key in LAST else -1):
         _write(store, key, backup.data(f"store/{key}"))
     return f"{len(files)} files were restored; check them: nightloop doctor --deep"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
@@ -97,7 +98,7 @@ def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> l
 def restore_trash(number: str, act: RemovalRequest) -> list[str]:
     """Bring back what is in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
-    if text != "all" and not text.isdecimal():
+    if text != "all" and not re.fullmatch("[0-9]{1,8}", text):
         raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
     restored = restore_from_trash(open_store(), None if text == "all" else int(text), act)
     return [f"{len(restored)} objects were brought back from the trash", *restored[:SHOWN]]

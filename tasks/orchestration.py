@@ -26,7 +26,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 
 from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message, mistake_message
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import locate_errors, redact_errors
+from nightloop.tasks.plan.safe_text import escape_controls, locate_errors, redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import progress_line, terminal
 
@@ -223,7 +223,7 @@ def failed(message: str) -> Any:
         raise ConflictError(message)
     from prefect.states import Failed
 
-    return Failed(message=message)
+    return Failed(message=escape_controls(message))  # PostgreSQL refuses a state with a NUL
 
 
 def _record_outcome(fn: Callable[P, R]) -> Callable[P, R]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from nightloop.tasks.objects.objects import S3, Directory, Objects
+from nightloop.tasks.plan.errors import StoreError
 
 
 def store_time(objects: Objects) -> float:
@@ -12,5 +13,9 @@ def store_time(objects: Objects) -> float:
     if isinstance(objects, Directory):
         return objects.file_time()
     if isinstance(objects, S3):
-        return parsedate_to_datetime(objects.answer_date()).timestamp()
+        date = objects.answer_date()
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            raise StoreError(f"the S3 server's answer has no time in its header Date ({date[:80]!r})") from None
     raise TypeError(f"{type(objects).__name__} has no clock")

@@ -19,8 +19,9 @@ _NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
 class StoreFailure(NamedTuple):
     """An attempt that did not succeed.
 
-    `lost`: another writer was first (412). `absent`: no such key. `again`: two writers at once, nothing was done (409).
-    `unsure`: it may have been done. `refused`: a retry is of no use.
+    `lost`: another writer was first (412). `absent`: S3 says that there is no such key; a proxy whose server is away also
+    answers 404, and that is `unsure`. `again`: two writers at once, nothing was done (409). `unsure`: it may have been
+    done. `refused`: a retry is of no use.
     """
 
     meaning: Literal["lost", "absent", "again", "unsure", "refused"]
@@ -53,7 +54,9 @@ def _classify(status: int, code: str) -> Literal["lost", "absent", "again", "uns
         return "again"
     if code in _BUSY or status == 429 or (status >= 500 and code not in _FULL and status not in (501, 507)):
         return "unsure"
-    return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
+    if status == 404 and code != "NoSuchBucket":
+        return "absent" if code == "NoSuchKey" else "unsure"
+    return "refused"
 
 
 def error_of_answer(failure: StoreFailure, place: str) -> OSError | PlanError:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nightloop.tasks.objects.errors import explain_disk_errors
 from nightloop.tasks.objects.key_names import bucket_of, checked_key, checked_prefix
@@ -175,12 +175,14 @@ class S3:
     def read(self, key: str) -> tuple[bytes, str] | None:
         """As `Objects.read`; the tag is the ETag."""
 
-        def get() -> tuple[bytes, str]:
+        def get() -> dict[str, Any]:
             ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + checked_key(key))
             answer = answer_within(attempt_seconds(0), ask)
-            return answer_within(attempt_seconds(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
+            data = answer_within(attempt_seconds(answer.get("ContentLength", 0)), answer["Body"].read)
+            return {**answer, "Body": data}
 
-        return read_with_retry(lambda: attempt(get), self._place(key))
+        answer = read_with_retry(lambda: attempt(get, "ETag"), self._place(key))
+        return (answer["Body"], answer["ETag"]) if answer else None
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`, by `If-None-Match: *`."""
@@ -215,13 +217,17 @@ class S3:
     def answer_date(self) -> str:
         """The header Date of an answer of the server, to the second."""
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
-        page = read_with_retry(lambda: attempt(partial(answer_within, attempt_seconds(0), ask)), f"s3://{self.bucket}")
-        return str(page["ResponseMetadata"]["HTTPHeaders"]["date"]) if page else ""
+        page = self._listing(ask, self.prefix)
+        return page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
 
     def _page(self, start: str, more: str) -> ListObjectsV2OutputTypeDef:
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=start)
         ask = partial(ask, ContinuationToken=more) if more else ask
-        page = read_with_retry(lambda: attempt(partial(answer_within, attempt_seconds(0), ask)), self._place(start))
+        return self._listing(ask, start)
+
+    def _listing(self, ask: Callable[[], ListObjectsV2OutputTypeDef], start: str) -> ListObjectsV2OutputTypeDef:
+        within = partial(answer_within, attempt_seconds(0), ask)
+        page = read_with_retry(lambda: attempt(within, "IsTruncated"), self._place(start))
         if page is None:
             raise FileNotFoundError(f"{self._place(start)} cannot be listed: the server says that it is not there")
         return page
@@ -231,9 +237,8 @@ class S3:
 
     def _write(self, put: Callable[[], object], key: str, data: bytes) -> bool:
         holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
-        return write_once(
-            lambda: attempt(partial(answer_within, attempt_seconds(len(data)), put)), holds, self._place(key)
-        )
+        within = partial(answer_within, attempt_seconds(len(data)), put)
+        return write_once(lambda: attempt(within, "ETag"), holds, self._place(key))
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:

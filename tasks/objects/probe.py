@@ -38,12 +38,22 @@ def _format_of(data: bytes, place: str) -> JsonValue:
 
 
 def mark_store(objects: Objects, place: str) -> None:
-    """Write the format and the id of a new store. Other writers may do so at the same time."""
+    """Write the format and the id of a new store. Other writers may do so at the same time.
+
+    Raises DataError if it has records or blobs and no format: it was restored in part, and a night would begin a second history.
+    """
     from nightloop.tasks.objects.pipelines import begin_record  # as above
     from nightloop.tasks.objects.store_id import ensure_store_id
 
     if check_format(objects, place):
         return
+    parts = [key for folder in ("pipelines/", "blobs/") for key in objects.keys(folder)]
+    if parts and not check_format(objects, place):
+        raise DataError(
+            f"{place} holds {parts[0]} and no {FORMAT_KEY}: it was restored in part, or its {FORMAT_KEY} was removed. Nothing was "
+            f"changed. Empty it and restore it again; if nothing else is missing, write {FORMAT_KEY} yourself: "
+            f'{{"format":{FORMAT}}}'
+        )
     begin_record(objects)  # before any other object: the record is complete only if the store is empty
     ensure_store_id(objects)
     objects.create(FORMAT_KEY, canonical_json({"format": FORMAT}))

@@ -116,12 +116,18 @@ class ObjectBody:
             self.body.close()
 
 
-def attempt(ask: Callable[[], T]) -> tuple[T | None, StoreFailure | None]:
-    """The answer of `ask`, or the failure of S3 or of the connection."""
+def attempt(ask: Callable[[], T], field: str = "") -> tuple[T | None, StoreFailure | None]:
+    """The answer of `ask`, or the failure of S3 or of the connection.
+
+    `field`: S3 has it in each such answer. An answer without it came from a proxy, whatever its status.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return ask(), None
+        answer: Any = ask()
+        if field and field not in answer:
+            return None, failure_of_connection("NoField", f"an answer without {field}, which is not of an S3 server")
+        return answer, None
     except ClientError as error:
         return None, failure_of_response(error.response, str(error))
     except (BotoCoreError, TimeoutError) as error:  # no answer, closed, timed out, no credentials

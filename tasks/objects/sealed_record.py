@@ -17,8 +17,15 @@ Record = TypeVar("Record", bound=Frozen)
 
 
 def seal_record(record: Frozen) -> bytes:
-    """The bytes of a record; equal records have equal bytes."""
-    return seal(canonical_json(record.model_dump(mode="json")))
+    """The bytes of a record; equal records have equal bytes. Raises DataError if a text in it is not Unicode."""
+    try:
+        return seal(canonical_json(record.model_dump(mode="json")))
+    except UnicodeEncodeError as error:
+        text = error.object[max(error.start - 20, 0) : error.end]
+        raise DataError(
+            f"a text cannot be kept in the record: it holds bytes that are not UTF-8, after {text!a}. Nothing was written; "
+            "write it in UTF-8, as the terminal of most systems does"
+        ) from None
 
 
 def unseal_record(kind: type[Record], key: str, sealed: bytes, what: str) -> Record:

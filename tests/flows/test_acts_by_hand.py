@@ -296,6 +296,8 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     assert "0 deleted" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
     with pytest.raises(ValueError, match="give all, or the number of a removal"):
         nightloop.tasks.maintain.restore_trash.fn("tomorrow", act)
+    with pytest.raises(ValueError, match="give all, or the number of a removal"):
+        nightloop.tasks.maintain.restore_trash.fn("9" * 5000, act)
 
 
 def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(

@@ -12,6 +12,8 @@ import nightloop.flows.cli.main as cli
 import nightloop.flows.demo.loop
 import nightloop.tasks.promote
 from nightloop.flows.run_names import run_name
+from nightloop.tasks import orchestration
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.promotions import ActOutcome
 
@@ -90,6 +92,19 @@ def test_the_demo_says_names_of_files_and_columns_as_they_are(monkeypatch: pytes
     nightloop.flows.demo.loop._say(1, f"{nasty} takes item")
     nightloop.flows.demo.loop._print_lines([f"not used: {nasty}"])
     assert harmless(out.getvalue()) and (not nasty.isprintable() or out.getvalue().count(nasty) == 2)
+
+
+@pytest.mark.parametrize("nasty", NASTY, ids=ascii)
+def test_a_mistake_does_nothing_in_the_state_of_a_run(nasty: str) -> None:
+    def refused() -> None:
+        raise PlanError(f"given {nasty} here")
+
+    before = orchestration._RUN.set(orchestration.Run("run", prefect=True))
+    try:
+        state = orchestration._fail_in_words(refused)()
+    finally:
+        orchestration._RUN.reset(before)
+    assert harmless(state.message) and state.message.startswith("given ") and state.message.endswith(" here")
 
 
 @pytest.mark.parametrize("nasty", [*NASTY, "two\nlines", "x" * 5000], ids=lambda text: ascii(text)[:40])

@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
 import pytest
 
 from nightloop.flows.cli.doctor import doctor
+from nightloop.flows.nightly import nightly
 from nightloop.infra import backup
 from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.objects.probe import FORMAT_KEY
+from nightloop.tasks.objects.store_id import KEY as STORE_ID
 from nightloop.tasks.objects.store_id import read_store_id
 from nightloop.tasks.objects.stored_plans import load_stored_plan, store_plan
 from nightloop.tasks.objects.trash import Removal, removal_record
@@ -93,6 +97,36 @@ def test_a_second_backup_copies_what_is_new(tiny: Tiny, tmp_path: Path, monkeypa
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
     backup.restore(tmp_path / "backup")
     assert tiny.record() == known and healthy()
+
+
+def test_no_night_begins_in_a_store_that_was_restored_in_part(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.make(tmp_path / "backup")
+    kept, order = tiny.record(), list[str]()
+    create = Directory.create
+
+    def cut_off(self: Directory, key: str, data: bytes) -> bool:
+        if len(order) == most:
+            raise KeyboardInterrupt
+        order.append(key)
+        return create(self, key, data)
+
+    for most in (12, 30, 40, 50, 10**6):
+        home = tmp_path / f"home-{most}"
+        monkeypatch.setenv("NIGHTLOOP_HOME", str(home))
+        order.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Directory, "create", cut_off)
+            with suppress(KeyboardInterrupt):
+                backup.restore(tmp_path / "backup")
+        if FORMAT_KEY not in order:
+            assert any(key.startswith("blobs/") for key in order), most
+            before = sorted(home.rglob("*.json"))
+            with pytest.raises(NightloopError, match="restored in part"):
+                nightly(str(tiny.path), tiny.name(3))
+            assert not list(home.rglob("000003/*.json")) and {*before} <= {*home.rglob("*.json")}
+    assert order[-2:] == [FORMAT_KEY, STORE_ID] and tiny.record() == kept
 
 
 def test_what_is_refused_changes_nothing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,7 +278,9 @@ class Scripted:
         data = self.held[Key]
         return {"Body": type("Body", (), {"read": lambda self: data})(), "ETag": repr(data)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", IfMatch: str = "") -> None:
+    def put_object(
+        self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", IfMatch: str = ""
+    ) -> dict[str, object]:
         step = next(self.script, "ok")
         if step == "ok" or step[1]:
             if (IfNoneMatch and Key in self.held) or (IfMatch and repr(self.held.get(Key)) != IfMatch):
@@ -286,6 +288,7 @@ class Scripted:
             self.held[Key] = Body
         if step != "ok":
             raise step[0]
+        return {"ETag": repr(Body)}
 
 
 def failed(status: int, code: str, attempts: int = 0) -> ClientError:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from nightloop.tasks.plan.errors import ConflictError
+from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
 from nightloop.tasks.record.champion import Incumbent, champion_after, champion_of
 from nightloop.tasks.record.entries import GATE, Act, Entry, current_pin, entries_by_hand, pins_champion
@@ -188,6 +188,17 @@ def test_force_needs_a_reason(reason: str) -> None:
     before = loop.log()
     with pytest.raises(ValueError, match="a promotion needs a reason"):
         promotions.promote_checkpoint(loop.store, newest, "A", a_person(reason, 1), True, False)
+    assert loop.log() == before
+
+
+def test_a_reason_that_is_not_unicode_is_refused_in_words() -> None:
+    loop = begun()
+    newest = manifest_store.current_manifest(loop.store, PIPELINE, 1)
+    assert newest is not None
+    before = loop.log()
+    typed = b"caf\xe9".decode("utf-8", "surrogateescape")  # as Python reads an argument of a terminal in Latin-1
+    with pytest.raises(DataError, match=r"bytes that are not UTF-8.*caf\\udce9"):
+        promotions.promote_checkpoint(loop.store, newest, "A", a_person(typed, 1), True, False)
     assert loop.log() == before
 
 
