@@ -22,6 +22,7 @@ from nightloop.flows.backfill import backfill
 from nightloop.flows.bakeoff import local_dask
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import collect, runner
+from nightloop.tasks.clusters import dask
 from nightloop.tasks.lake.catalog_marks import catalog_name
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period
@@ -109,8 +110,8 @@ def test_a_dask_cluster_that_loses_its_workers_or_its_scheduler_fails_the_work(
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(runner, "NO_WORKERS", 1)
-    monkeypatch.setattr(runner, "LOOK", 0.2)
+    monkeypatch.setattr(dask, "NO_WORKERS", 1)
+    monkeypatch.setattr(dask, "LOOK", 0.2)
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         opened = runner.open_cluster(f"dask:{cluster.scheduler_address}")
         assert opened.call(os.getpid) != os.getpid()
@@ -118,7 +119,7 @@ def test_a_dask_cluster_that_loses_its_workers_or_its_scheduler_fails_the_work(
         with pytest.raises(BrokenExecutor, match="has had no worker for 1 seconds"):
             opened.call(os.getpid)
         with ThreadPoolExecutor(1) as pool:
-            monkeypatch.setattr(runner, "NO_WORKERS", 60)
+            monkeypatch.setattr(dask, "NO_WORKERS", 60)
             waiting = pool.submit(opened.call, os.getpid)
             cluster.close()
             with pytest.raises(BrokenExecutor, match="ended, or cancelled the work"):
@@ -244,7 +245,7 @@ def test_versions_that_differ_are_named() -> None:
 def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(
     given: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 1)
+    monkeypatch.setattr(dask, "PATIENCE", 1)
     with pytest.raises(PlanError, match=said), open_runner(given):
         pass
 
