@@ -114,7 +114,7 @@ def open_cluster(given: str, security: Any = None) -> Cluster:
     """
     kind, _, address = given.partition(":")
     found = open_dask(address, _compute, security) if kind == "dask" else open_ray(given, _compute)
-    return Cluster(*found)
+    return Cluster(found)
 
 
 @dataclass
@@ -212,12 +212,23 @@ def follow() -> None:
             exchange("end", message)
 
 
-class Cluster(Connection):
+class Cluster(NamedTuple):
     """A cluster that is there already."""
+
+    connection: Connection
+
+    @property
+    def workers(self) -> int:
+        """As `Runner.workers`."""
+        return self.connection.workers
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """As `Runner.call`."""
-        return self.send(Work(function, args, kwargs, _identity()))  # type: ignore[no-any-return]
+        return self.connection.send(Work(function, args, kwargs, _identity()))  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self.connection.close()
 
 
 class Identity(NamedTuple):
