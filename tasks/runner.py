@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 from nightloop.tasks.clusters.connection import Connection
 from nightloop.tasks.clusters.dask import open_dask
 from nightloop.tasks.clusters.ray import open_ray
+from nightloop.tasks.clusters.work import Identity, Work
 from nightloop.tasks.objects.objects import open_for_reading
 from nightloop.tasks.objects.store_id import read_store_id
 from nightloop.tasks.plan.errors import ConflictError
@@ -229,29 +230,6 @@ class Cluster(NamedTuple):
     def close(self) -> None:
         """Leave the cluster."""
         self.connection.close()
-
-
-class Identity(NamedTuple):
-    """What a worker must have in common with the run."""
-
-    version: str
-    torch: str
-    store: str
-    data: str
-
-    def difference(self, other: Identity) -> str:
-        """How the other differs, in words; empty: not at all."""
-        values = zip(("nightloop", "torch", "the store", "the lake's data"), self, other, strict=True)
-        return ", ".join(f"{name} {theirs!r} instead of {ours!r}" for name, ours, theirs in values if ours != theirs)
-
-
-class Work(NamedTuple):
-    """A call on its way to a worker."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    of: Identity
 
 
 def _identity() -> Identity:

@@ -23,6 +23,7 @@ from nightloop.flows.bakeoff import local_dask
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import collect, runner
 from nightloop.tasks.clusters import dask
+from nightloop.tasks.clusters.work import Identity
 from nightloop.tasks.lake.catalog_marks import catalog_name
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period
@@ -32,7 +33,7 @@ from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import open_lake
-from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
+from nightloop.tasks.runner import compute, measured, open_runner, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
 FINE_TUNE = {"use": "FineTune", "options": {"training": {"epochs": 1}}}
