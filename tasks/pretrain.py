@@ -16,11 +16,17 @@ from nightloop.tasks.record.step_keys import pretrain_key
 from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.retraining.advance import pretrain as pretrained
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
+from nightloop.tasks.runner import compute_together
 
 
 @task("pretrain {night.name}")
 def pretrain(night: Night) -> CheckpointRef:
     """Train new weights on the root's whole history, with the plan's `pretrain` strategy."""
+    return compute_together(_pretrain, night)
+
+
+def _pretrain(night: Night) -> CheckpointRef:
+    """`pretrain`, in this process. It reads and writes nothing but the store and the lake."""
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, ALL_HISTORY)
     key = pretrain_key(night, read)

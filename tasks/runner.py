@@ -1,4 +1,4 @@
-"""Runner: where the strategies of a night are trained: in this process, in others, or on a Dask or Ray cluster.
+"""Runner: where the strategies of a night are trained: in this process, in others, by several together, or on a cluster.
 
 A call is a function with its arguments. It reads what it needs from the store and the lake, and its result is a small value,
 so that the store is the only channel: a worker needs the same settings and plug-ins, and no common file system beyond
@@ -23,22 +23,23 @@ from multiprocessing.reduction import ForkingPickler
 from threading import Lock, Thread
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from nightloop.tasks.clusters.connection import Connection
+from nightloop.tasks.clusters.dask import open_dask
+from nightloop.tasks.clusters.ray import open_ray
+from nightloop.tasks.clusters.work import Identity, Work
 from nightloop.tasks.objects.objects import open_for_reading
 from nightloop.tasks.objects.store_id import read_store_id
-from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.plugins import require_package
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import guard_process, redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import credentials
+from nightloop.tasks.training.process_group import divided, exchange, process_group
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 LONG = 20.0  # seconds of training that are left, from which two processes that must first start are quicker than one
 ONE_THREAD = 1.3  # processors a strategy uses; with more, processes side by side would only share them
-PATIENCE = 15  # seconds for a cluster to answer
-NO_WORKERS = 600  # seconds after which a cluster without workers has failed; one that scales may start some before
-LOOK = 10  # seconds between two looks at the workers of a cluster
 
 
 class Runner(Protocol):
@@ -61,6 +62,12 @@ def compute(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call the function on a worker of the run, or here if it has none."""
     runner = _RUNNER.get()
     return runner.call(function, *args, **kwargs) if runner and runner.workers else function(*args, **kwargs)
+
+
+def compute_together(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function beside which no other is called: by all processes of torchrun, or else here, with all threads."""
+    runner = _RUNNER.get()
+    return runner.call(function, *args, **kwargs) if isinstance(runner, Together) else function(*args, **kwargs)
 
 
 def workers_for(calls: int) -> int:
@@ -89,7 +96,11 @@ def open_runner(given: str) -> Iterator[None]:
     if kind == "sequential":
         yield
         return
-    before = _RUNNER.set(runner := Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given))
+    if kind == "torchrun":
+        runner: Any = Together()
+    else:
+        runner = Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given)
+    before = _RUNNER.set(runner)
     try:
         yield
     finally:
@@ -103,7 +114,8 @@ def open_cluster(given: str, security: Any = None) -> Cluster:
     `security`: the certificates of a Dask cluster; None: those of Dask's configuration.
     """
     kind, _, address = given.partition(":")
-    return _dask(address, security) if kind == "dask" else _ray(given)
+    found = open_dask(address, _compute, security) if kind == "dask" else open_ray(given, _compute)
+    return Cluster(found)
 
 
 @dataclass
@@ -155,39 +167,69 @@ class Processes:
                 worker.kill()
 
 
+class Together:
+    """All processes that torchrun started: each does the same work, and `fit` divides the batches among them."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self._group = process_group()
+        self._group.__enter__()
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `Runner.call`, in process 0. The others get the work from it, and their results are not used."""
+        work = Work(function, args, kwargs, _identity())
+        exchange("work", work)
+        try:
+            with divided():
+                result = _compute(work)
+        except BrokenExecutor:
+            raise
+        except Exception as error:
+            exchange("end", str(error))
+            raise
+        exchange("end", "")
+        return result  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Let the others end."""
+        with suppress(BrokenExecutor):
+            exchange("work", None)
+        self._group.__exit__(None, None, None)
+
+
+def follow() -> None:
+    """Do the work that process 0 of torchrun sends, until it has no more."""
+    with process_group():
+        while work := exchange("work", None)[0]:
+            message = ""
+            try:
+                with divided():
+                    _compute(work)
+            except BrokenExecutor:
+                raise
+            except Exception as error:  # process 0 has the same error, or says that this one has it
+                message = f"{type(error).__name__}: {error}"
+            exchange("end", message)
+
+
 class Cluster(NamedTuple):
     """A cluster that is there already."""
 
-    workers: int
-    send: Callable[[Work], Any]
-    close: Callable[[], object]
+    connection: Connection
+
+    @property
+    def workers(self) -> int:
+        """As `Runner.workers`."""
+        return self.connection.workers
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """As `Runner.call`."""
-        return self.send(Work(function, args, kwargs, _identity()))  # type: ignore[no-any-return]
+        return self.connection.send(Work(function, args, kwargs, _identity()))  # type: ignore[no-any-return]
 
-
-class Identity(NamedTuple):
-    """What a worker must have in common with the run."""
-
-    version: str
-    torch: str
-    store: str
-    data: str
-
-    def difference(self, other: Identity) -> str:
-        """How the other differs, in words; empty: not at all."""
-        values = zip(("nightloop", "torch", "the store", "the lake's data"), self, other, strict=True)
-        return ", ".join(f"{name} {theirs!r} instead of {ours!r}" for name, ours, theirs in values if ours != theirs)
-
-
-class Work(NamedTuple):
-    """A call on its way to a worker."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    of: Identity
+    def close(self) -> None:
+        """Leave the cluster."""
+        self.connection.close()
 
 
 def _identity() -> Identity:
@@ -237,61 +279,3 @@ def _main_can_be_imported() -> bool:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     name = spec.name if spec else os.path.basename(sys.argv[0] if sys.argv else "")
     return name.split(".")[0] in ("nightloop", "prefect")
-
-
-def _dask(address: str, security: Any) -> Cluster:
-    require_package("a Dask cluster", "distributed", "bakeoff-dask")
-    from distributed import Client
-    from distributed.scheduler import KilledWorker
-
-    try:
-        client = Client(address, timeout=PATIENCE, security=security)
-    except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
-        raise PlanError(f"no Dask scheduler answers at {address}: {error}") from None
-
-    def wait_for(future: Any) -> Any:
-        last_seen = time.monotonic()
-        while True:
-            try:
-                return future.result(timeout=LOOK)
-            except TimeoutError:
-                if future.done():  # at this moment, or with such an error of its own
-                    return future.result()
-            with suppress(OSError):  # the scheduler is gone; the client tries to reach it again, then cancels the work
-                last_seen = time.monotonic() if client.nthreads() else last_seen
-            if time.monotonic() - last_seen > NO_WORKERS:
-                raise BrokenExecutor(f"the Dask cluster at {address} has had no worker for {NO_WORKERS} seconds")
-
-    def send(work: Work) -> Any:
-        try:
-            return wait_for(client.submit(_compute, work, pure=False))
-        except KilledWorker as error:
-            raise BrokenExecutor(f"the workers of {address} died while they computed: {error}") from None
-        except CancelledError:
-            raise BrokenExecutor(f"the Dask scheduler at {address} ended, or cancelled the work") from None
-
-    if not (workers := sum(client.nthreads().values())):
-        client.close()
-        raise PlanError(f"the Dask scheduler at {address} has no workers")
-    return Cluster(workers, send, client.close)
-
-
-def _ray(address: str) -> Cluster:
-    require_package("a Ray cluster", "ray", "ray")
-    import ray
-
-    try:
-        ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise PlanError(f"no Ray cluster answers at {address}: {error}") from None
-    remote = ray.remote(max_retries=1)(_compute)
-
-    def send(work: Work) -> Any:
-        try:
-            return ray.get(remote.remote(work))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.RayActorError) as error:
-            raise BrokenExecutor(f"the workers of {address} died while they computed: {error}") from None
-
-    return Cluster(int(ray.cluster_resources().get("CPU", 1)), send, ray.shutdown)

@@ -47,8 +47,8 @@ TASKS = "nightloop.tasks"
 
 # Rooms from the ground up: a room may import from itself and from those before it (docs/design.md).
 ORDER = (
-    "plan", "objects", "lake", "formats", "data", "validation", "kernels", "modules", "layers", "training", "models", "evaluation",
-    "simulation", "sources", "correction", "correctors", "meta", "retraining", "strategies", "plugins", "inspection",
+    "plan", "clusters", "objects", "lake", "formats", "data", "validation", "kernels", "modules", "layers", "training", "models",
+    "evaluation", "simulation", "sources", "correction", "correctors", "meta", "retraining", "strategies", "plugins", "inspection",
     "record", "retention", "gate", "serving", "http_service", "reports", "bakeoff",
     "tuning",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, pre
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, What
 from nightloop.flows.cli.output import fail, keep_log_record, report_fault, say, say_version
 from nightloop.flows.cli.serve import serve
+from nightloop.flows.cli.torchrun import follow_first_process
 from nightloop.tasks.plan.errors import CORRECTABLE
 from nightloop.tasks.plan.safe_text import guard_process
 
@@ -54,6 +55,7 @@ def before_every_verb(
     """Set what applies to every verb."""
     if debug:
         logging.getLogger("nightloop").setLevel(logging.DEBUG)
+    follow_first_process(context.invoked_subcommand or "")
     refuse_login_in_url(os.environ.get("PREFECT_API_URL", ""))
     log_in_for_credentials(context)
 

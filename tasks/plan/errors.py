@@ -6,6 +6,7 @@ machine's: a file that is not there, a store that does not answer, a full disk.
 
 import errno
 import os
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 
@@ -33,7 +34,8 @@ class NotReady(NightloopError, LookupError):
     """What was requested does not exist, or does not exist yet."""
 
 
-CORRECTABLE = (NightloopError, OSError, MemoryError)  # told in a sentence; all others are faults, with a traceback
+# Told in a sentence; all others are faults, with a traceback. BrokenExecutor: a worker ended.
+CORRECTABLE = (NightloopError, OSError, MemoryError, BrokenExecutor)
 
 
 def mistake_message(mistake: Any) -> str:

@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     records: ByteSize = Field(ByteSize(50 * 10**9), description="Of what is served, no more than this is recorded.")
     serve_token: SecretStr = Field(SecretStr(""), description="What a request to `nightloop serve` must carry, if set.")
     runner: str = Field(
-        "auto", description="Where strategies train: sequential, processes:N, dask:tcp://..., ray://... or auto."
+        "auto",
+        description="Where strategies train: sequential, processes:N, torchrun, dask:tcp://..., ray://... or auto.",
     )
     lease_seconds: int = Field(
         120, ge=5, le=86_400, description="A writer that shows no sign of life this long is presumed dead."
@@ -96,10 +97,10 @@ class Settings(BaseSettings):
     @field_validator("runner")
     @classmethod
     def _check_runner(cls, given: str) -> str:
-        if not re.fullmatch(r"auto|sequential|processes:[1-9][0-9]?|dask:\w+://[^\s@]+|ray://[^\s@]+", given):
+        if not re.fullmatch(r"auto|sequential|torchrun|processes:[1-9][0-9]?|dask:\w+://[^\s@]+|ray://[^\s@]+", given):
             raise PlanError(
-                f"given {given!r:.80}; allowed are auto, sequential, processes:2 (1 to 99), dask:tcp://HOST:PORT and "
-                "ray://HOST:PORT"
+                f"given {given!r:.80}; allowed are auto, sequential, processes:2 (1 to 99), torchrun, dask:tcp://HOST:PORT "
+                "and ray://HOST:PORT"
             )
         return given
 
@@ -156,6 +157,12 @@ def _sentence(mistake: Any) -> str:
     name = str(mistake["loc"][0])
     variable = name if name.isupper() else f"NIGHTLOOP_{name.upper()}"
     return f"{variable}: {mistake_message(mistake)}"
+
+
+def torchrun_rank() -> int | None:
+    """The number of this process among those that torchrun started together; None: it did not start this one."""
+    given = os.environ.get("RANK", "")
+    return int(given) if given.isdecimal() and "WORLD_SIZE" in os.environ else None
 
 
 def user_cache() -> Path:

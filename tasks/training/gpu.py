@@ -14,19 +14,22 @@ from nightloop.tasks.modules.model import Model, StatefulModel
 from nightloop.tasks.modules.ranking_loss import RankingLoss
 from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.plan.errors import ConflictError
+from nightloop.tasks.plan.errors import ConflictError, PlanError
+from nightloop.tasks.training.process_group import group_size
 from nightloop.tasks.training.step import Step, StepRows
 
 
 def device_of(model: Model, training: TrainConfig) -> torch.device:
     """The device of a training run.
 
-    Raises PlanError if the model trains on the CPU alone, and ConflictError if this machine has no GPU that torch can use.
+    Raises PlanError if the model, or a group of processes, trains on the CPU alone, and ConflictError if torch finds no GPU.
     """
     if training.device == "cpu":
         return torch.device("cpu")
     if isinstance(model, StatefulModel):
         training.refuse_gpu(type(model).__name__)
+    if group_size() > 1:
+        raise PlanError("training: device: given 'cuda'; the processes of torchrun train on the CPU: leave it out")
     if not torch.cuda.is_available():
         raise ConflictError(
             "training: device: given 'cuda'; torch finds no GPU on this machine. Run the night where there is one, with a torch "

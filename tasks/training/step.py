@@ -21,6 +21,7 @@ from nightloop.tasks.modules.segment_sums import Groups, group, split_groups, su
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.training.process_group import divide
 from nightloop.tasks.training.train_state import TrainState
 
 PART = 512  # fewest rows for which splitting a batch saves time
@@ -117,7 +118,8 @@ def parallel_step(
 
     def step(rows: StepRows) -> Tensor:
         count = len(rows.positions)
-        gradients = threads.map(lambda part: compute_gradient(*part), split_rows(rows, threads, least))
+        parts = split_rows(rows, threads, least)
+        gradients = divide(lambda part: compute_gradient(*part), parts, threads.map, PartialGradient)
         grouped = threads.map(lambda work: work(gradients), (update_dense, group_rows))[1]  # both at the same time
         if grouped is not None:
             groups, gradient, times = grouped
@@ -127,10 +129,9 @@ def parallel_step(
                 regularizer.add_row_gradient(summed, run.table, part.rows, times)
                 run.rows.step(run.table, part.rows, summed)
 
-            parts = len(gradients)
             threads.map(
                 lambda part: update_rows(*part),
-                zip(split_groups(groups, parts), torch.tensor_split(times, parts), strict=True),
+                zip(split_groups(groups, len(parts)), torch.tensor_split(times, len(parts)), strict=True),
             )
         return reduce(torch.add, [part.loss for part in gradients])
 

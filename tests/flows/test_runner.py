@@ -22,6 +22,8 @@ from nightloop.flows.backfill import backfill
 from nightloop.flows.bakeoff import local_dask
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import collect, runner
+from nightloop.tasks.clusters import dask
+from nightloop.tasks.clusters.work import Identity
 from nightloop.tasks.lake.catalog_marks import catalog_name
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period
@@ -31,7 +33,7 @@ from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import open_lake
-from nightloop.tasks.runner import Identity, compute, measured, open_runner, workers_for
+from nightloop.tasks.runner import compute, measured, open_runner, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
 FINE_TUNE = {"use": "FineTune", "options": {"training": {"epochs": 1}}}
@@ -109,8 +111,8 @@ def test_a_dask_cluster_that_loses_its_workers_or_its_scheduler_fails_the_work(
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(runner, "NO_WORKERS", 1)
-    monkeypatch.setattr(runner, "LOOK", 0.2)
+    monkeypatch.setattr(dask, "NO_WORKERS", 1)
+    monkeypatch.setattr(dask, "LOOK", 0.2)
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         opened = runner.open_cluster(f"dask:{cluster.scheduler_address}")
         assert opened.call(os.getpid) != os.getpid()
@@ -118,7 +120,7 @@ def test_a_dask_cluster_that_loses_its_workers_or_its_scheduler_fails_the_work(
         with pytest.raises(BrokenExecutor, match="has had no worker for 1 seconds"):
             opened.call(os.getpid)
         with ThreadPoolExecutor(1) as pool:
-            monkeypatch.setattr(runner, "NO_WORKERS", 60)
+            monkeypatch.setattr(dask, "NO_WORKERS", 60)
             waiting = pool.submit(opened.call, os.getpid)
             cluster.close()
             with pytest.raises(BrokenExecutor, match="ended, or cancelled the work"):
@@ -244,7 +246,7 @@ def test_versions_that_differ_are_named() -> None:
 def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(
     given: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 1)
+    monkeypatch.setattr(dask, "PATIENCE", 1)
     with pytest.raises(PlanError, match=said), open_runner(given):
         pass
 

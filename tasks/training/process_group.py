@@ -1,0 +1,98 @@
+"""Process group: processes that torchrun started train a model together, by `torch.distributed` over gloo.
+
+Every process does the same work with the same rows, and keeps all weights. Of each step it computes some of the parts of the
+batch and receives the gradients of the others. So the weights are the same bytes in every process, and those of a
+training in one process. What the processes send to each other are pickles, so they must be on a trusted network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.settings import torchrun_rank
+
+T = TypeVar("T")
+K = TypeVar("K")
+LONGEST = timedelta(
+    days=2
+)  # the others wait as long as this while process 0 collects; one that dies is noticed at once
+_SIZE: ContextVar[int] = ContextVar("group_size", default=1)
+
+
+class Message(NamedTuple):
+    """What a process tells all others. The kinds must agree: the processes do the same work in the same order."""
+
+    kind: str
+    value: Any
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Join the processes of torchrun for the work of this context. Raises PlanError if torchrun did not start this process."""
+    if torchrun_rank() is None:
+        raise PlanError(
+            "NIGHTLOOP_RUNNER: given 'torchrun'; this process was not started by it. Start the verb as "
+            "torchrun --nproc-per-node 2 -m nightloop night PLAN, or use another runner"
+        )
+    dist.init_process_group("gloo", timeout=LONGEST)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def divided() -> Iterator[None]:
+    """In this context all processes do the same work, and `divide` gives each of them a part of it."""
+    before = _SIZE.set(dist.get_world_size())
+    try:
+        yield
+    finally:
+        _SIZE.reset(before)
+
+
+def group_size() -> int:
+    """How many processes train together; 1: this one alone."""
+    return _SIZE.get()
+
+
+def exchange(kind: str, value: Any) -> list[Any]:
+    """The values of all processes, by their numbers. Raises BrokenExecutor if one has ended or does other work."""
+    found: list[Any] = [None] * dist.get_world_size()
+    try:
+        dist.all_gather_object(found, Message(kind, value))
+    except RuntimeError as error:
+        raise BrokenExecutor(f"a process of torchrun ended: {str(error).splitlines()[0]:.200}") from None
+    for number, message in enumerate(found):
+        if message.kind != kind:
+            said = f": {message.value}" if message.kind == "end" and message.value else ""
+            raise BrokenExecutor(
+                f"process {number} of torchrun does other work ({message.kind} instead of {kind}){said}"
+            )
+    return [message.value for message in found]
+
+
+def divide(compute: Callable[[T], K], parts: Sequence[T], map_parts: Callable[..., list[K]], kind: type[K]) -> list[K]:
+    """What `compute` returns for all parts, in their order: each a named tuple of tensors, of this `kind`.
+
+    Each process computes some of them, by `map_parts`.
+    """
+    size = group_size()
+    if size == 1:
+        return map_parts(compute, parts)
+    own: list[Any] = map_parts(compute, parts[dist.get_rank() :: size])
+    arrays = [[None if tensor is None else tensor.numpy() for tensor in computed] for computed in own]
+    found = exchange("gradients", arrays)  # arrays are pickled faster than tensors
+    return [
+        kind(*(None if array is None else torch.from_numpy(array) for array in found[number % size][number // size]))
+        for number in range(len(parts))
+    ]
