@@ -3,9 +3,10 @@
 It does what `dot_product_step` does with Adagrad and L2, number by number: both give the same bytes, on any number of threads
 and on every processor. It is several times as fast, because a step has no copies, no sorting and no temporary arrays.
 
-Each row of the table belongs to one thread: row r to thread r modulo the number of threads. A step has three phases, and all
-threads wait for each other after each. First each thread computes the gradients by the scores of its users' pairs and
-the sums for its users. Then it adds up the sums for its items, in the order of the pairs. Then it moves its rows.
+Each row of the table belongs to one thread. A step has three phases. First each thread computes the gradients by the scores
+of its users' pairs and the sums for its users. All threads wait for each other. Then each thread adds up the sums for its items,
+in the order of the pairs, and moves an item at its last occurrence. All threads wait for each other again. Then each thread moves
+its users, which no other thread reads before the next wait.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ F = np.float32
 BCE, BPR, SOFTMAX = 0, 1, 2
 AHEAD = 6  # pairs whose rows are fetched into the cache before they are needed; 4 to 8 are equally fast
 LINE = 16  # numbers in a cache line
+BLOCK = 4  # 2**4 rows in turn belong to the same thread: their numbers in `slots` and `squares` are one cache line
 COEFFICIENTS = np.array(portable_math.COEFFICIENTS, dtype=np.float32)
 POWERS = portable_math.powers_of_two().numpy()
 LOG2_E, LN2_HIGH, LN2_LOW = F(portable_math.LOG2_E), F(portable_math.LN2_HIGH), F(portable_math.LN2_LOW)
@@ -140,7 +142,7 @@ class KernelSettings(NamedTuple):
 class SharedMemory(NamedTuple):
     """What all threads write to."""
 
-    slots: Any  # [R] int32 of -1
+    slots: Any  # [R] int32 of -1: where the sums of a row are kept; -1 - n before the first of n occurrences of an item
     scores: Any  # [batch, 1 + K] float32; at the end those of the last batch
     gradient: Any  # [batch, 1 + K] float32
 
@@ -150,7 +152,8 @@ class OwnMemory(NamedTuple):
 
     sums: Any  # [m, w] float32
     rows: Any  # [m] int64
-    times: Any  # [m] int32
+    times: Any  # [m] int32: occurrences of the row in the batch
+    left: Any  # [m] int32: those of an item that are still to come
     work: Any  # [w] float32
 
 
@@ -163,16 +166,27 @@ class ThreadNumber(NamedTuple):
 
 
 @inlined
-def _slot(row: Any, used: Any, slot_of: Any, own: Any) -> Any:
-    """Where the sums of a row are kept, which occurs once more; the first time it is the next slot after `used`, emptied."""
-    slot = np.int64(slot_of[row])
-    if slot < 0:
-        slot = np.int64(used)
-        slot_of[row], own.rows[slot], own.times[slot] = slot, row, 0
-        for x in range(own.sums.shape[1]):
-            own.sums[slot, x] = ZERO
-    own.times[slot] += 1
-    return slot
+def _empty_slot(row: Any, slot: Any, times: Any, own: Any) -> None:
+    """Begin the sums of a row."""
+    own.rows[slot], own.times[slot] = row, times
+    for x in range(own.sums.shape[1]):
+        own.sums[slot, x] = ZERO
+
+
+@inlined
+def _move(table: Any, squares: Any, slot: Any, settings: Any, own: Any) -> None:
+    """Move a row, against its gradient, which the slot has summed up."""
+    row, sums, work, columns = own.rows[slot], own.sums[slot], own.work, table.shape[1]
+    if settings.l2 > ZERO:
+        penalty = settings.l2 * F(own.times[slot])
+        for x in range(columns):
+            sums[x] = sums[x] + table[row, x] * penalty
+    for x in range(columns):
+        work[x] = sums[x] * sums[x]
+    squares[row] += _sum(work, columns) * (ONE / F(columns))
+    step = ONE / (np.sqrt(squares[row]) + EPS) * -settings.lr
+    for x in range(columns):
+        table[row, x] += sums[x] * step
 
 
 @compiled
@@ -184,23 +198,26 @@ def train_batches(
     `table` [R, w] float32 and `squares` [R] float32, Adagrad's state, are changed in place.
     """
     users, items = pairs
-    batch, width, lr, l2, loss, shift, offset = settings
+    width, loss, shift, offset = settings.width, settings.loss, settings.shift, settings.offset
     slot_of, scores, gradient = shared
-    sums, rows, times, work = own
+    sums, times, work = own.sums, own.times, own.work
     member, members, barrier = thread
     columns, entries, mask = table.shape[1], items.shape[1], members - 1
-    share = ONE / F(columns)
-    for first in range(0, len(users), batch):
-        last = min(first + batch, len(users))
+    for first in range(0, len(users), settings.batch):
+        last = min(first + settings.batch, len(users))
         used = 0
         for j in range(first, last):
-            user = users[j]
-            if j + AHEAD < last and users[j + AHEAD] & mask == member:
+            if j + AHEAD < last and users[j + AHEAD] >> BLOCK & mask == member:
                 for x in range(0, columns, LINE):
                     _prefetch(table, users[j + AHEAD], x)
                     for k in range(entries):
                         _prefetch(table, items[j + AHEAD, k], x)
-            if user & mask != member:
+            for k in range(entries):
+                item = items[j, k]
+                if item >= 0 and item >> BLOCK & mask == member:
+                    slot_of[item] -= 1
+            user = users[j]
+            if user >> BLOCK & mask != member:
                 continue
             row = j - first
             for k in range(entries):
@@ -215,8 +232,13 @@ def train_batches(
                     score = score + table[user, width] + table[item, width]
                 scores[row, k] = score if len(shift) == 0 else score - shift[item - offset]
             _to_gradient(loss, scores[row], gradient[row], items[j])
-            slot = _slot(user, used, slot_of, own)
-            used = max(used, slot + 1)
+            slot = np.int64(slot_of[user])
+            if slot < 0:
+                slot = np.int64(used)
+                slot_of[user] = slot
+                _empty_slot(user, slot, 0, own)
+                used += 1
+            times[slot] += 1
             for k in range(entries):
                 item = items[j, k]
                 if item >= 0:
@@ -225,39 +247,41 @@ def train_batches(
                         sums[slot, x] += error * table[item, x]
                     if columns > width:
                         sums[slot, width] += error
+        of_users = used
         if members > 1:
             _wait(barrier)
         for j in range(first, last):
             user = users[j]
             if j + AHEAD < last:
-                for x in range(0, columns, LINE):
-                    _prefetch(table, users[j + AHEAD], x)
+                for k in range(entries):
+                    item = items[j + AHEAD, k]
+                    if item >= 0 and item >> BLOCK & mask == member:
+                        for x in range(0, columns, LINE):
+                            _prefetch(table, users[j + AHEAD], x)
+                            _prefetch(table, item, x)
             for k in range(entries):
                 item = items[j, k]
-                if item < 0 or item & mask != member:
+                if item < 0 or item >> BLOCK & mask != member:
                     continue
-                slot = _slot(item, used, slot_of, own)
-                used = max(used, slot + 1)
+                slot = np.int64(slot_of[item])
+                if slot < 0:
+                    count, slot = -1 - slot, np.int64(used)
+                    _empty_slot(item, slot, count, own)
+                    own.left[slot] = count
+                    if count > 1:
+                        slot_of[item] = slot
+                        used += 1
                 error = gradient[j - first, k]
                 for x in range(width):
                     sums[slot, x] += error * table[user, x]
                 if columns > width:
                     sums[slot, width] += error
+                own.left[slot] -= 1
+                if own.left[slot] == 0:
+                    _move(table, squares, slot, settings, own)
+                    slot_of[item] = -1
         if members > 1:
             _wait(barrier)
-        for slot in range(used):
-            row = rows[slot]
-            penalty = l2 * F(times[slot])
-            for x in range(columns):
-                total = sums[slot, x]
-                if l2 > ZERO:
-                    total = total + table[row, x] * penalty
-                sums[slot, x] = total
-                work[x] = total * total
-            squares[row] += _sum(work, columns) * share
-            step = ONE / (np.sqrt(squares[row]) + EPS) * -lr
-            for x in range(columns):
-                table[row, x] += sums[slot, x] * step
-            slot_of[row] = -1
-        if members > 1:
-            _wait(barrier)
+        for slot in range(of_users):
+            _move(table, squares, slot, settings, own)
+            slot_of[own.rows[slot]] = -1

@@ -32,9 +32,9 @@ class PairIndex(NamedTuple):
 
 
 @compiled
-def fill_index(users: Any, items: Any, index: Any) -> None:
-    """Put pairs (users, items) [n] int64 into an index whose `starts` and `bits` are zero."""
-    size, starts, of_user, bits, shift = index
+def fill_lists(users: Any, items: Any, index: Any) -> None:
+    """Put pairs (users, items) [n] int64 into the lists of an index whose `starts` is zero."""
+    starts, of_user = index.starts, index.of_user
     for j in range(len(users)):
         starts[users[j] + 2] += 1
     for user in range(2, len(starts)):
@@ -42,8 +42,14 @@ def fill_index(users: Any, items: Any, index: Any) -> None:
     for j in range(len(users)):
         of_user[starts[users[j] + 1]] = items[j]
         starts[users[j] + 1] += 1
-        word, own = _bits(users[j], items[j], size, shift)
-        bits[word] |= own
+
+
+@compiled
+def fill_bits(users: Any, items: Any, index: Any) -> None:
+    """Set the bits of pairs (users, items) [n] int64."""
+    for j in range(len(users)):
+        word, own = _bits(users[j], items[j], index.size, index.shift)
+        index.bits[word] |= own
 
 
 @compiled

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from nightloop.tasks.modules.threads import ThreadPool
+
 if TYPE_CHECKING:
     from nightloop.tasks.kernels.pair_index import PairIndex
 
+PART = 1 << 15  # pairs that a thread looks up at once
 ROUNDS = 100  # draws before a user counts as having taken everything
 SPREAD = 0x1E3779B97F4A7C15  # Knuth's multiplicative hashing, 2**64 / golden ratio, made to fit a signed integer
 
@@ -39,33 +42,42 @@ class CompiledPositives:
 
     items: int
     index: PairIndex
+    threads: ThreadPool
 
     def find(self, users: Tensor, items: Tensor) -> Tensor:
         """Positions [h] at which (users, items) [n] is a known positive."""
         from nightloop.tasks.kernels.pair_index import find_known  # numba is imported only here
 
-        found = np.empty(len(users) + 1, dtype=np.int64)
-        return torch.from_numpy(found[: find_known(users.numpy(), items.numpy(), self.index, found)])
+        def find_part(first: int) -> Tensor:
+            part = slice(first, first + PART)
+            asked = users[part].numpy(), items[part].numpy()
+            found = np.empty(len(asked[0]) + 1, dtype=np.int64)
+            return torch.from_numpy(found[: find_known(*asked, self.index, found)]).add_(first)
+
+        return torch.cat([torch.zeros(0, dtype=torch.int64), *self.threads.map(find_part, range(0, len(users), PART))])
 
 
-def index_positives(users: Tensor, items: Tensor, size: int, compiled: bool = False) -> Positives | CompiledPositives:
-    """The positives (users, items) [n] int64, of a catalogue of `size` items. `compiled`: for compiled code."""
-    if compiled and len(users):
-        return _compiled_index(users.contiguous(), items.contiguous(), size)
+def index_positives(
+    users: Tensor, items: Tensor, size: int, threads: ThreadPool | None = None
+) -> Positives | CompiledPositives:
+    """The positives (users, items) [n] int64, of a catalogue of `size` items. `threads`: those of compiled code, if the
+    index is for compiled code."""
+    if threads is not None and len(users):
+        return _compiled_index(users.contiguous(), items.contiguous(), size, threads)
     keys = torch.from_numpy(np.sort((users * size + items).numpy()))
     bitmap = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)
     bitmap[_slot(keys, len(bitmap))] = True
     return Positives(size, keys, bitmap)
 
 
-def _compiled_index(users: Tensor, items: Tensor, size: int) -> CompiledPositives:
-    from nightloop.tasks.kernels.pair_index import PairIndex, fill_index  # numba is imported only here
+def _compiled_index(users: Tensor, items: Tensor, size: int, threads: ThreadPool) -> CompiledPositives:
+    from nightloop.tasks.kernels.pair_index import PairIndex, fill_bits, fill_lists  # numba is imported only here
 
     exponent = min((len(users) // 8 + 1).bit_length(), 28)  # 8 bits a pair or more, 2 GB at most
     starts, of_user = np.zeros(int(users.max()) + 3, dtype=np.int64), np.empty(len(users), dtype=np.int32)
     index = PairIndex(size, starts, of_user, np.zeros(1 << exponent, dtype=np.uint64), np.uint64(64 - exponent))
-    fill_index(users.numpy(), items.numpy(), index)
-    return CompiledPositives(size, index)
+    threads.map(lambda fill: fill(users.numpy(), items.numpy(), index), (fill_lists, fill_bits))
+    return CompiledPositives(size, index, threads)
 
 
 def draw(

@@ -18,6 +18,7 @@ from torch import Tensor
 from nightloop.tasks.modules.dot_product_step import Pairs
 from nightloop.tasks.modules.ranking_loss import RankingLoss
 from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
+from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import RankingLossName
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def _compiles() -> bool:
         compiled_steps(
             torch.zeros(1, 1), RowAdagrad(1.0, torch.zeros(1)), pairs, RankingLoss(), StepSettings(1, 1, 0.0, 1)
         )
-        index_positives(one, one, 1, compiled=True).find(one, one)
+        index_positives(one, one, 1, ThreadPool()).find(one, one)
     except ImportError:  # no numba for this Python or processor
         return False
     except Exception as error:
@@ -89,7 +90,7 @@ def compiled_steps(
     own = [
         kernel.OwnMemory(
             np.empty((most, width), dtype=np.float32), np.empty(most, dtype=np.int64),
-            np.empty(most, dtype=np.int32), np.empty(width, dtype=np.float32),
+            np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32), np.empty(width, dtype=np.float32),
         )
         for _ in range(members)
     ]  # fmt: skip

@@ -16,21 +16,20 @@ from nightloop.tasks.modules.lookup import lookup, own_close
 from nightloop.tasks.modules.loss import Loss, cross_entropy
 from nightloop.tasks.modules.malloc import reuse_freed_memory
 from nightloop.tasks.modules.model import Model, StatefulModel
-from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.progress import report_progress
 from nightloop.tasks.modules.ranking_loss import ranking_loss
 from nightloop.tasks.modules.regularizers import Penalty, Regularizer, regularizer_of
-from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad
 from nightloop.tasks.modules.threads import ThreadPool, one_thread, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.training.batches import epoch_batches
 from nightloop.tasks.training.compiled_steps import StepSettings, can_compile, compiled_steps
 from nightloop.tasks.training.gpu import device_of, on_device, step_on_device
 from nightloop.tasks.training.step import Step, StepRows, autograd_step
 from nightloop.tasks.training.train_state import TrainState, init_state
 
-CHUNK = 1 << 18  # rows that are checked, or whose negatives are drawn, at once
+CHUNK = 1 << 18  # rows that are checked at once
 HOPELESS = 1e3  # a mean loss above this has diverged; an untrained model has 0.7 (ranking 1.4)
 
 
@@ -114,14 +113,15 @@ def fit(
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width, compiled = model.factor_width, _can_compile(model, logs, training, regularizer)
         members = torch.get_num_threads() if compiled else 0
-        batches = _epochs(model, logs, training, compiled)
         read, penalties, _ = on_device(device, logs, regularizer, loss)
 
         def closed_step(run: TrainState) -> Step:
             return step_on_device(device, _closed_step(model, width, run, read, training, penalties, members))
 
-        with one_thread():
-            return train(closed_step, model, weights, logs, training, state, batches)
+        with thread_pool(members) if compiled else one_thread() as threads:
+            return train(
+                closed_step, model, weights, logs, training, state, epoch_batches(model, logs, training, threads)
+            )
     if model.family == "ranking" and loss is cross_entropy:
         loss = ranking_loss(training, logs, model.fields)
     read, penalties, own_loss = on_device(device, logs, regularizer, loss)
@@ -177,7 +177,7 @@ def train(
     if not len(logs) or not training.epochs:
         return Fitted(dict(weights), run.state())
     with reuse_freed_memory():
-        _run(step_on(run), _epochs(model, logs, training) if batches is None else batches, run, logs, training)
+        _run(step_on(run), epoch_batches(model, logs, training) if batches is None else batches, run, logs, training)
     return Fitted(run.weights(), run.state())
 
 
@@ -192,38 +192,6 @@ def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs
             report_progress(done, total)
         _check_epoch(run, float(last), epoch, training)
         run.end_epoch(training)
-
-
-def _epochs(model: Model, logs: Logs, training: TrainConfig, whole: bool = False) -> Iterator[Iterator[StepRows]]:
-    """The batches of each epoch: all rows once, in a new order. `whole`: for compiled steps, many batches in one."""
-    shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
-    canonical = canonical_order(logs)
-    user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
-    ranking = model.family == "ranking"
-    user = user.contiguous() if ranking else user  # a click model does not need it, and it may have millions of rows
-    positives = index_positives(user, item, logs.sizes[logs.fields.index("item")], whole) if ranking else None
-    pool = item.contiguous() if training.sampling == "frequency" else None
-
-    def epoch() -> Iterator[StepRows]:
-        order = torch.randperm(len(logs), generator=shuffle)
-        for chunk in torch.split(
-            order, max(1, CHUNK // (training.batch_size * training.negatives)) * training.batch_size
-        ):
-            chunk = chunk if canonical is None else canonical.index_select(0, chunk)
-            if positives is None:
-                yield from map(StepRows, torch.split(chunk, training.batch_size))
-                continue
-            sampled, real = draw(positives, user.index_select(0, chunk), negatives, pool, training.negatives)
-            if whole:
-                yield StepRows(chunk, sampled, real)
-                continue
-            reals = [None] * len(chunk) if real is None else torch.split(real, training.batch_size)
-            yield from map(
-                StepRows, torch.split(chunk, training.batch_size), torch.split(sampled, training.batch_size), reals
-            )
-
-    for _ in range(training.epochs):
-        yield epoch()
 
 
 def _closed_step(

@@ -19,6 +19,7 @@ from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.ranking_loss import RankingLoss, ranking_loss
 from nightloop.tasks.modules.regularizers import Penalty
+from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.training import compiled_steps
@@ -153,10 +154,10 @@ def test_the_cache_is_used_whatever_the_umask(tmp_path):
 def test_a_damaged_or_full_cache_is_made_again(damage, tmp_path):
     program = (
         "import numpy as np\n"
-        "from nightloop.tasks.kernels.pair_index import PairIndex, fill_index\n"
+        "from nightloop.tasks.kernels.pair_index import PairIndex, fill_lists\n"
         "index = PairIndex(5, np.zeros(7, 'i8'), np.zeros(3, 'i4'), np.zeros(64, 'u8'), np.uint64(58))\n"
-        "fill_index(np.array([0, 1, 2]), np.array([1, 2, 3]), index)\n"
-        "print(index.of_user, sum(fill_index.stats.cache_hits.values()))\n"
+        "fill_lists(np.array([0, 1, 2]), np.array([1, 2, 3]), index)\n"
+        "print(index.of_user, sum(fill_lists.stats.cache_hits.values()))\n"
     )
     command = f"ulimit -f {1 if damage == 'full' else 'unlimited'}; exec '{sys.executable}' -c \"$PROGRAM\""
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PROGRAM": program}
@@ -179,7 +180,7 @@ def test_a_damaged_or_full_cache_is_made_again(damage, tmp_path):
 def test_the_compiled_index_finds_what_the_sorted_one_finds():
     g = torch.Generator().manual_seed(1)
     users, items, others, more = (torch.randint(900, (40_000,), generator=g) for _ in range(4))
-    sorted_index, compiled_index = (index_positives(users, items, 900, each) for each in (False, True))
+    sorted_index, compiled_index = (index_positives(users, items, 900, each) for each in (None, ThreadPool()))
     assert sorted_index.find(others, more).tolist() == compiled_index.find(others, more).tolist()
     assert compiled_index.find(users[:50], items[:50]).tolist() == list(range(50))
     drawn = [draw(each, users, torch.Generator().manual_seed(2), None, 3) for each in (sorted_index, compiled_index)]
