@@ -44,6 +44,7 @@ BENCHMARKS = {
     "tune-gain": "tune_gain",
     "parallel-strategies": "parallel_strategies",
     "scaling": "scaling",
+    "growth": "growth",
     "criteo-shape": "criteo_shape",
     "gpu": "gpu",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},
