@@ -1,6 +1,7 @@
-"""The click models' formulas, number by number: `literal[name](model, rows, dense)` is one row's logit.
+"""The click models under test: options, mistakes, and formulas number by number.
 
-`rows` are the columns' rows [m][width], numeric ones already times their value, `dense` the other weights as lists.
+`literal[name](model, rows, dense)` is one row's logit. `rows` are the columns' rows [m][width], numeric
+ones already times their value, `dense` the other weights as lists.
 """
 
 from __future__ import annotations
@@ -145,3 +146,36 @@ literal = {
     "LR": lr, "FM": fm, "DeepFM": deepfm, "NFM": nfm, "IPNN": ipnn, "WideDeep": wide_deep, "DCN": dcn, "DCNv2": dcn_v2,
     "xDeepFM": xdeepfm, "FmFM": fmfm, "AFNPlus": afn_plus, "FinalMLP": final_mlp,
 }  # fmt: skip
+SMALL = {  # a few columns each, so that numbers can be counted through; the names of variants end in what they vary
+    "LR": {},
+    "FM": {"width": 3},
+    "DeepFM": {"width": 3, "hidden": [5, 4]},
+    "NFM": {"width": 3, "hidden": [5, 4]},
+    "IPNN": {"width": 3, "hidden": [5, 4]},
+    "WideDeep": {"width": 3, "hidden": [5, 4]},
+    "DCN": {"width": 2, "cross": 3, "hidden": [5, 4]},
+    "DCN 1": {"width": 2, "cross": 1, "hidden": [5]},
+    "DCNv2": {"width": 2, "cross": 2, "hidden": [5, 4]},
+    "xDeepFM": {"width": 3, "cin": [3, 2, 4], "hidden": [5, 4]},
+    "xDeepFM 1": {"width": 3, "cin": [9], "hidden": [5]},
+    "FmFM": {"width": 3},
+    "FmFM vector": {"width": 3, "interaction": "vector"},
+    "AFNPlus": {"width": 2, "neurons": 3, "cross": [5, 4], "hidden": [4], "scale": 0.5},
+    "FinalMLP": {"width": 2, "towers": [[5, 4], [6]], "heads": 2},
+    "FinalMLP gated": {"width": 2, "towers": [[4], [3]], "contexts": [["item", "user"], []]},
+}
+WRONG = {
+    "LR": ({"width": 3}, "width: no such option of LR; it has none"),
+    "FM": ({"width": 0}, "width: given 0; whole numbers from 1"),
+    "DeepFM": ({"hidden": [3, 0]}, "hidden: given 0; whole numbers from 1"),
+    "NFM": ({"scale": 0}, "scale: given 0.0; numbers above 0"),
+    "IPNN": ({"width": 2.5}, "width: given 2.5; input should be a valid integer"),
+    "WideDeep": ({"hidden": ["big"]}, "hidden.0: given 'big'"),
+    "DCN": ({"cross": 0}, "cross: given 0; whole numbers from 1"),
+    "DCNv2": ({"cross": True}, "cross: given True; true and false are not allowed"),
+    "xDeepFM": ({"cin": [4, -1]}, "cin: given -1"),
+    "FmFM": ({"interaction": "scalar"}, "interaction: given 'scalar'; input should be 'matrix' or 'vector'"),
+    "AFNPlus": ({"neurons": 0, "cross": [0]}, "neurons: given 0.*cross: given 0"),
+    "FinalMLP": ({"contexts": [["colour"], []]}, "contexts: given .*fields from user, item"),
+}
+WITHOUT_LAYERS = ("LR", "FM", "FmFM")  # without a perceptron

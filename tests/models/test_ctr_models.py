@@ -20,42 +20,10 @@ from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.hidden_features import logits_and_hidden
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial_weights
-from tests.models.literal_ctr import literal
+from tests.models.literal_ctr import SMALL, WITHOUT_LAYERS, WRONG, literal
 from tests.models.make_logs import make, same
 
 FIELDS = ("user", "item", "c0", "c1")
-SMALL = {  # a few columns each, so that numbers can be counted through; the names of variants end in what they vary
-    "LR": {},
-    "FM": {"width": 3},
-    "DeepFM": {"width": 3, "hidden": [5, 4]},
-    "NFM": {"width": 3, "hidden": [5, 4]},
-    "IPNN": {"width": 3, "hidden": [5, 4]},
-    "WideDeep": {"width": 3, "hidden": [5, 4]},
-    "DCN": {"width": 2, "cross": 3, "hidden": [5, 4]},
-    "DCN 1": {"width": 2, "cross": 1, "hidden": [5]},
-    "DCNv2": {"width": 2, "cross": 2, "hidden": [5, 4]},
-    "xDeepFM": {"width": 3, "cin": [3, 2, 4], "hidden": [5, 4]},
-    "xDeepFM 1": {"width": 3, "cin": [9], "hidden": [5]},
-    "FmFM": {"width": 3},
-    "FmFM vector": {"width": 3, "interaction": "vector"},
-    "AFNPlus": {"width": 2, "neurons": 3, "cross": [5, 4], "hidden": [4], "scale": 0.5},
-    "FinalMLP": {"width": 2, "towers": [[5, 4], [6]], "heads": 2},
-    "FinalMLP gated": {"width": 2, "towers": [[4], [3]], "contexts": [["item", "user"], []]},
-}
-WRONG = {
-    "LR": ({"width": 3}, "width: no such option of LR; it has none"),
-    "FM": ({"width": 0}, "width: given 0; whole numbers from 1"),
-    "DeepFM": ({"hidden": [3, 0]}, "hidden: given 0; whole numbers from 1"),
-    "NFM": ({"scale": 0}, "scale: given 0.0; numbers above 0"),
-    "IPNN": ({"width": 2.5}, "width: given 2.5; input should be a valid integer"),
-    "WideDeep": ({"hidden": ["big"]}, "hidden.0: given 'big'"),
-    "DCN": ({"cross": 0}, "cross: given 0; whole numbers from 1"),
-    "DCNv2": ({"cross": True}, "cross: given True; true and false are not allowed"),
-    "xDeepFM": ({"cin": [4, -1]}, "cin: given -1"),
-    "FmFM": ({"interaction": "scalar"}, "interaction: given 'scalar'; input should be 'matrix' or 'vector'"),
-    "AFNPlus": ({"neurons": 0, "cross": [0]}, "neurons: given 0.*cross: given 0"),
-    "FinalMLP": ({"contexts": [["colour"], []]}, "contexts: given .*fields from user, item"),
-}
 CROSSING = [name for name in SMALL if name not in ("LR",) and " " not in name]
 LAYERLESS = ("LR", "FM")  # nothing of these is computed in bfloat16
 
@@ -142,7 +110,7 @@ def test_hidden_is_what_the_last_layer_reads(name):
         assert hidden.shape[1] == len(left) + len(right)
         return
     if not last:  # no tower: what goes into the model
-        assert name.split()[0] in ("LR", "FM", "FmFM")
+        assert name.split()[0] in WITHOUT_LAYERS
         assert hidden.shape[1] == 4 * model.width + 2
         return
     first = 0

@@ -27,8 +27,8 @@ from nightloop.tasks.training import fit as fitting
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial_weights
+from tests.models.literal_ctr import SMALL
 from tests.models.make_logs import make
-from tests.models.test_ctr_models import SMALL
 from tests.training.simulated_gpu import AWAY, simulated_gpu
 from tests.training.test_fit import FIELDS, MODELS, logs_for
 
