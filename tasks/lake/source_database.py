@@ -43,6 +43,24 @@ def attach_table(warehouse: Warehouse, kind: str, place: str, parts: Sequence[st
     return SourceTable(types, row["rows"])
 
 
+def find_lost_number(
+    warehouse: Warehouse, place: str, parts: Sequence[str], columns: Sequence[str], span: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """A column, of these of a table of PostgreSQL, with NaN or infinity in a row of a span, and which of them: DuckDB reads them as 0 if
+    the type is NUMERIC (duckdb 23971), so that a user, an item or a price would be 0.
+
+    `span`: `time`, a column, and its values `since` the first to `until` the first that is too late. Without a `time`: all rows.
+    """
+    if not columns:
+        return None
+    words = {"name": _quoted(parts), "columns": [*columns], **span}
+    (asked,) = warehouse.query("ingest/lost_numbers", words).to_pylist()
+    found = {"database": _name("postgres", place), "statement": asked["statement"]}
+    return next(
+        ((row["name"], row["number"]) for row in warehouse.query("ingest/ask_postgres", found).to_pylist()), None
+    )
+
+
 def attach_database(warehouse: Warehouse, kind: str, place: str, table: Sequence[str]) -> str:
     """Open a database to read it, once for each lake. Returns the full name of a table in it, quoted.
 

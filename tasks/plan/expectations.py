@@ -18,7 +18,8 @@ LARGEST = 1e30  # models read numbers as float32; values near its limit are not 
 # 1234567890123, 1.2345678E7 as Java writes 12345678.0, 76561197960265728.0, a float that several ids share, 4.94e-321, an integer of
 # 64 bits that R takes for a float, ="0012" and '0012 as one is told to keep text, 1,234 as a report shows 1234, a list or an object
 # written as text, or an id in quotes that its file was not read without, such as b'138' as Python shows bytes. A placeholder that no
-# program filled in: {user_id}, ${GAID}, %%ADID%%, __IDFA__. The MD5, SHA-1 and SHA-256 of an empty text.
+# program filled in: {user_id}, ${GAID}, %%ADID%%, __IDFA__, and Debezium's for a value that did not change. Errors of spreadsheets, and
+# #### of a column that was too narrow. The MD5, SHA-1 and SHA-256 of an empty text.
 # Without \s and \d pandas can use Arrow: five times faster.
 NOBODY = (
     r"(?i)^ *$|^(?:nan|nat|null|none|nil|undefined|unknown|[-+]?inf(?:inity)?|#?n/?a|-|\?|\.)$"
@@ -26,7 +27,8 @@ NOBODY = (
     r"|^__[a-z][a-z0-9_]*__$|^[$#%]?\{+[ a-z_.]+\}+$|^%%.*%%$"
     r"|^(?:d41d8cd98f00b204e9800998ecf8427e|da39a3ee5e6b4b0d3255bfef95601890afd80709"
     r"|e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855)$"
-    r"|^#(?:ref|value|name|num|null|div/0)[!?]$|^0{8}-0{4}-0{4}-0{4}-0{12}$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
+    r"|^#(?:[a-z]+|div/0)[!?]$|^#(?:getting_data|#+)$|^err:5[0-9]{2}$|^__debezium_unavailable_value$"
+    r"|^0{8}-0{4}-0{4}-0{4}-0{12}$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
     r'|^-?[0-9](?:[.,][0-9]+e\+?|e\+)[0-9]{1,3}$|^-?[0-9.]+e-3[0-2][0-9]$|^-?(?:9[0-9]{15}|[0-9]{17,})\.0$|^="|^\[.*\]$|^\{.*:.*\}$'
     r"|^'(?:[-+=@]|0[0-9]|[0-9]{5})|^-?[1-9][0-9]{0,2}(?:[,\u00a0\u202f][0-9]{3})+$"
     "|^b?[\"'`\u2018-\u201f\u00ab].*[\"'`\u2018-\u201f\u00bb]$"

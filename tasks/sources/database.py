@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.file_columns import check_columns, deletion_marks, without_marks
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.lake.source_database import EXTENSIONS, attach_table, reader
+from nightloop.tasks.lake.source_database import EXTENSIONS, attach_table, find_lost_number, reader
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -23,6 +24,7 @@ from nightloop.tasks.plan.plan import Columns
 EPOCH = datetime(1970, 1, 1)
 UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "days": 86_400e6}  # µs of each
 DATES = ("DATE", "TIMESTAMP")
+NUMBERS = ("DECIMAL", "DOUBLE")  # as DuckDB calls NUMERIC with digits and without
 WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)")
 DAY = timedelta(days=1)
 UNREADABLE = ("JSON", "INTERVAL", "BIT", "BIGNUM")
@@ -35,9 +37,10 @@ class Database:
     The database is asked for the rows of one period if the plan's time is a column of dates or timestamps, or of whole
     numbers whose `time_unit` the plan names. An index on that column makes this fast. Of texts and other numbers the
     whole table is read every night, and so is one of SQLite, where each value has a type of its own: there all values
-    are read as texts. A timestamp without a zone is in UTC. A row without a time belongs to no period and is not read,
-    except if periods are equal counts of rows; one whose time cannot be read is put aside every night. What a table does
-    not show, such as a column of another table, a view can; that of a DuckDB file can read this file alone.
+    are read as texts. A timestamp without a zone is in UTC. NaN and infinity in a column NUMERIC of PostgreSQL are
+    refused. A row without a time belongs to no period and is not read, except if periods are equal counts of rows; one
+    whose time cannot be read is put aside every night. What a table does not show, such as a column of another table, a
+    view can; that of a DuckDB file can read this file alone.
 
     Parameters
     ----------
@@ -138,6 +141,13 @@ class Database:
                 f"table {self.table}: the column {unreadable[0][:60]!r} holds {types[unreadable[0]]}: make a view with the value as a "
                 "text or a number in a column of its own"
             )
+        numbers = [name for name in columns.names if types[name].startswith(NUMBERS)] if self.kind == "postgres" else []
+        span = _own_span(period, columns, types[columns.time])
+        if lost := find_lost_number(database, self.connection, parts, numbers, span):
+            raise DataError(
+                f"table {self.table}: the column {lost[0][:60]!r} holds {lost[1]}, which would be read as 0 because its type is NUMERIC: "
+                "leave such rows out, or make a view with NULLIF, which makes NaN a missing value"
+            )
         timed = period.start is not None and period.end is not None
         query = {
             "rows": table.rows, "wanted": [*columns.names, *marks], "time": columns.time, "unit": columns.time_writing, "most": WIDEST,
@@ -166,3 +176,16 @@ def _span(period: Period, columns: Columns, kind: str) -> Mapping[str, object]:
         first, last = (int(end / timedelta(microseconds=1) / size) for end in (low, high))
         span |= {"counted": columns.time, "first": first - 1, "last": last + 1}
     return span
+
+
+def _own_span(period: Period, columns: Columns, kind: str) -> Mapping[str, str]:
+    """The period itself, in values of its time column as PostgreSQL writes them; without a `time` if these are not known."""
+    if period.start is not None and period.end is not None:
+        ends = (period.start, period.end)
+        if kind.startswith(DATES):
+            since, until = (f"{EPOCH + timedelta(microseconds=end)}+00" for end in ends)
+            return {"time": columns.time, "since": since, "until": until}
+        if WHOLE.fullmatch(kind) and (size := UNITS.get(columns.time_writing)):
+            since, until = (str(math.ceil(end / size)) for end in ends)
+            return {"time": columns.time, "since": since, "until": until}
+    return {"time": "", "since": "", "until": ""}

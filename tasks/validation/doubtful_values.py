@@ -10,6 +10,7 @@ from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.period_checks import Check
 
 OLD = 788_918_400_000_000  # 1995-01-01: the oldest public logs are younger
+EARLY = 94_694_400_000_000  # 1973-01-01: times that count from 0 on are before it
 DAY = 86_400_000_000
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
@@ -83,14 +84,22 @@ def _crowd(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]
 
 def _times(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
     """A check if rows have the time 0, which programs write for a missing one, beside times of these days, or all have it; and one if a few
-    lie far from all others. With equal counts no calendar keeps them out.
+    lie far from all others; and one if all lie in years of which there are no logs. With equal counts no calendar keeps them out.
 
     A log whose times are numbers from 0 on has no times of these days.
     """
-    (seen,) = warehouse.query("validate/doubtful_times", {**version_key, "day": DAY, "old": OLD}).to_pylist()
+    (seen,) = warehouse.query(
+        "validate/doubtful_times", {**version_key, "day": DAY, "early": EARLY, "old": OLD}
+    ).to_pylist()
     if seen["missing"]:
         example = "a missing time is often written as 0, and these rows are taken for the oldest ones. Write their times, or nothing"
         yield Check("rows at the start of 1970", "warn", seen["missing"], high=0, example=example)
+    if seen["old"]:
+        example = (
+            f"the newest is {seen['newest']}. Numbers of 18 digits are taken for nanoseconds since 1970, and ticks of .NET and Windows are "
+            "none: write seconds since 1970"
+        )
+        yield Check("rows at times between 1973 and 1995", "warn", seen["old"], high=0, example=example)
     if seen["far"]:
         example = f"{seen['example']}, and the others go from {seen['first']} to {seen['last']}. Correct these times, or leave the rows out"
         yield Check("rows at times far from all others", "warn", seen["far"], high=0, example=example)

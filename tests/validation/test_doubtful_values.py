@@ -74,6 +74,23 @@ def test_times_far_from_all_others_are_shown() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "step", "shown"),
+    [
+        (639_028_584_000_000_000 // 1000, 10_000, "1990-04-02 03:56:27"),  # unfurl 130: ticks of .NET, taken for ns
+        (134_117_280_000_000_000 // 1000, 10_000, "1974-04-02 06:48:03"),  # SwiftDate 808: FILETIME
+        (788_918_400_000_000, 1_000_000, ""),
+        (0, 31_536_000, ""),
+    ],
+)
+def test_times_of_years_without_logs_are_shown(first: int, step: int, shown: str) -> None:
+    reasons = _reasons([first + n * step for n in range(400)])
+    assert len(reasons) == bool(shown)
+    assert all(
+        f"rows at times between 1973 and 1995 is 400, allowed is at most 0: the newest is {shown}" in r for r in reasons
+    )
+
+
 @pytest.mark.parametrize("written", ["{0} {1}", "{0}, {1},{2}", "N{0}-1 N{1}-0", "B00{0};B00{1}", "{0}|{1}|{2}"])
 def test_several_items_in_one_value_are_shown(written: str) -> None:
     """cornac 577, and the impressions of MIND: a list of items was one item."""

@@ -99,6 +99,16 @@ BAD = [
     ("user", "NULL_STRING__", "user/forbidden"),  # amazon-redshift-utils 327
     ("item", "@NULL@", "item/forbidden"),
     ("user", "_AB_NULL_", "user/forbidden"),  # airbyte 84982
+    ("item", "__debezium_unavailable_value", "item/forbidden"),  # risingwave 21577, artie-labs/transfer 100
+    (
+        "item",
+        "#SPILL!",
+        "item/forbidden",
+    ),  # xlsx2csv 286: errors of Excel and LibreOffice, and a column that was too narrow
+    ("user", "#CALC!", "user/forbidden"),
+    ("user", "#GETTING_DATA", "user/forbidden"),
+    ("item", "########", "item/forbidden"),
+    ("item", "Err:502", "item/forbidden"),
     ("item", "__HIVE_DEFAULT_PARTITION__", "item/forbidden"),
     ("item", "9.223372036854776e+18", "item/forbidden"),
     ("user", "4.94065645841247e-324", "user/forbidden"),  # data.table 1850 and 1909, fst 267
