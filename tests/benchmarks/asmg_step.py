@@ -25,12 +25,13 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold, pretrain, recent_rows, start_chain
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks import real_logs
-from tests.benchmarks.real_logs import FINE_TUNE, PRETRAIN, TEST, read, until
+from tests.benchmarks.real_logs import FINE_TUNE, PRETRAIN, TEST, read
 from tests.benchmarks.real_logs import HISTORY as START
 
 USERS, ITEMS, GENRES, ROWS, HISTORY = 43_181, 51_142, 20, 220_000, 30
@@ -61,7 +62,7 @@ def on_real_logs(strategy: Strategy, whole: Logs, cores: int) -> float:
     """Median seconds of the test periods."""
     torch.set_num_threads(cores)
     model = MF(width=64, biases=True)
-    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), until(whole, START - 1))
+    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), logs_until(whole, START - 1))
     return statistics.median(
         seconds
         for done, seconds in real_logs.chain(model, strategy, weights, whole, TEST[-1])

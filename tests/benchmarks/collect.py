@@ -18,35 +18,6 @@ CHUNK = 500_000
 DAY = 86_400_000_000
 START = 1_767_225_600_000_000  # 2026-01-01 UTC in µs
 
-WORK = """
-import json, resource, sys, time
-from pathlib import Path
-began = time.perf_counter()
-from nightloop.tasks.lake.ingest import collect
-from nightloop.tasks.lake.periods import period
-from nightloop.tasks.sources.files import Files
-from nightloop.tasks.validation.gx import Nights, prepare, validate
-from nightloop.tasks.data.vocabulary import empty
-from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
-from nightloop.tasks.plan.settings import Settings
-
-file, home = sys.argv[1:]
-part = Part(use="any")
-columns = Columns(user="user", item="item", time="time", label="click", categorical=("device",), numeric=("price",))
-plan = Plan(pipeline="bench", source=part, columns=columns, periods=Calendar(start="2026-01-01"), pretrain=part,
-            model=part, strategies={"one": part})
-imported = time.perf_counter()
-with Warehouse.open(Settings(home=Path(home)), "bench") as warehouse:
-    prepare()
-    landing = collect(warehouse, Files(path=file.replace("2026-01-01", "{period}")), plan, period(plan.periods, 0))
-    landed = time.perf_counter()
-    validate(warehouse, plan, period(plan.periods, 0), landing.version, Nights((), empty(columns)))
-done = time.perf_counter()
-print(json.dumps({"import": imported - began, "collect": landed - imported, "validate": done - landed, "seconds": done - began,
-                  "rows": landing.rows, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
-"""
-
 
 def run() -> dict[str, object]:
     """One result: seconds from a process's start, imports included, and its peak memory at 1 and 10 million rows."""
@@ -85,7 +56,10 @@ def _measure(folder: Path, rows: int) -> dict[str, float]:
     home.mkdir()
     file = write_rows(home / "2026-01-01.csv", rows)
     done = subprocess.run(
-        [sys.executable, "-c", WORK, str(file), str(home)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tests.benchmarks.collect_once", str(file), str(home)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     file.unlink()
     return {name: round(float(value), 3) for name, value in json.loads(done.stdout.splitlines()[-1]).items()}

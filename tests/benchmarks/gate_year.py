@@ -69,7 +69,7 @@ class Chains:
     def promoted(self, share: Floats | float) -> NDArray[np.bool_]:
         nights, total, squares, overlap, overlaps = self.sums
         common = common_variance(overlap / np.maximum(overlaps, 1), nights, total, squares, *self.prior)
-        found = log_evidence(nights, total, squares, *self.prior, common)
+        found = log_evidence(nights, total, squares, self.prior[0], self.prior[1], common)
         return (found >= log_needed(ALPHA, 1 + self.ended[:, None], share)) & (nights >= FEWEST)
 
     def end_terms(self, which: NDArray[np.bool_]) -> None:

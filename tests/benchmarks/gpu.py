@@ -60,7 +60,7 @@ def compare(
     """Rows a second of one epoch and quality, on the CPU and on the GPU, from the same weights."""
     weights, found = initial_weights(model, logs), {}
     for device in ("cpu", "cuda"):
-        settings = replace(training, device=device)  # type: ignore[arg-type]
+        settings = replace(training, device=device)
         fit(model, weights, logs.select(slice(4 * BATCH)), settings)  # begin the device
         began = time.perf_counter()
         trained = fit(model, weights, logs, settings).weights

@@ -116,7 +116,7 @@ def measure(place: Path, sizes: dict[str, int]) -> dict[str, float]:
         counted["reads"] += 1
         return read(self, key)
 
-    Directory.read = counting  # type: ignore[method-assign]
+    Directory.read = counting
     before, stored = _processor(), _stored(place)
     nightly(plan, days[-1])
     return {

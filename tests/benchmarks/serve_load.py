@@ -68,7 +68,7 @@ async def load(port: int, change: object) -> Seen:
         if number % GROUP == 0 and number >= 5 * RATE:
             tasks.append(asyncio.create_task(labelled(line, number - 5 * RATE, seen)))
         if number == RATE * (WARM + SECONDS // 2):
-            tasks.append(asyncio.get_running_loop().run_in_executor(None, change))  # type: ignore[arg-type]
+            tasks.append(asyncio.get_running_loop().run_in_executor(None, change))
     await asyncio.gather(*tasks)
     return seen
 
@@ -79,7 +79,7 @@ async def scored(line: Line, number: int, due: float, seen: Seen) -> None:
     body = {"user": f"user-{number % 20_000}", "items": items, "features": CONTEXT, "request": f"r{number}"}
     try:
         status, answer = await asyncio.wait_for(line.ask("/score", body), 30)
-        if status != 200 or len(answer["scores"]) != CANDIDATES:  # type: ignore[arg-type]
+        if status != 200 or len(answer["scores"]) != CANDIDATES:
             seen.wrong.append(f"{status} {answer}")
         seen.versions.add(str(answer.get("version")))
     except Exception as error:  # whatever it is, the request was dropped

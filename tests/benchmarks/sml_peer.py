@@ -47,8 +47,8 @@ def patched(checkout: Path, users: int, items: int) -> ModuleType:
     """Its module `model.transfer`, able to run here, with a pre-trained model of these sizes."""
     sys.path.insert(0, str(checkout))
     for kind in (torch.Tensor, torch.nn.Module):
-        kind.cuda = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
-    np.long = np.int64  # type: ignore[attr-defined]
+        kind.cuda = lambda self, *_, **__: self
+    np.long = np.int64
     boards = ModuleType("torch.utils.tensorboard")
     boards.SummaryWriter = None  # type: ignore[attr-defined]
     sys.modules["torch.utils.tensorboard"] = boards
@@ -57,7 +57,7 @@ def patched(checkout: Path, users: int, items: int) -> ModuleType:
     authors.test_model = lambda *_, **__: (0.0, torch.zeros(()))
     pretrained = authors.MF.MFbasemode(num_user=users, num_item=items, laten_factor=WIDTH)
     vars(torch)["load"] = lambda *_, **__: pretrained
-    return authors  # type: ignore[no-any-return]
+    return authors
 
 
 def main(checkout: Path, rows: str, rounds: int) -> dict[str, float]:

@@ -28,10 +28,11 @@ from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.sml import SML
 from tests.benchmarks.processor import fast_bfloat16
-from tests.benchmarks.real_logs import HISTORY, PRETRAIN, TEST, chain, read, row, scored, until
+from tests.benchmarks.real_logs import HISTORY, PRETRAIN, TEST, chain, read, row, scored
 
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # in software it is five times slower than float32
 FIRST = TrainConfig(epochs=1, batch_size=1024, lr=0.01, optimizer="adam", l2=0.001, precision=PRECISION)
@@ -110,7 +111,7 @@ def authors(periods: Sequence[Tensor], sizes: Sequence[int], rounds: int) -> dic
 def measured(strategy: SML) -> dict[str, float]:
     """One chain over all periods: MF with biases, d = 64."""
     whole, model = read(), MF(width=64, biases=True)
-    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), until(whole, HISTORY - 1))
+    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), logs_until(whole, HISTORY - 1))
     took, results = [], []
     for checkpoint, seconds in chain(model, strategy, weights, whole, TEST[-1]):
         if checkpoint.period + 1 in TEST:

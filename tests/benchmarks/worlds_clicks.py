@@ -97,7 +97,7 @@ def quality(label: Tensor, predictions: Tensor) -> dict[str, float]:
 
 def replay(like: str, drift: float, seed: int) -> dict[str, Any]:
     """Every model under fine-tuning, every strategy on the backbone, every corrector on its days: quality by day."""
-    whole, chance = read(ClickWorld(like, drift=drift, seed=seed, rows=ROWS))  # type: ignore[arg-type]
+    whole, chance = read(ClickWorld(like, drift=drift, seed=seed, rows=ROWS))
     test = range(whole.period - TESTED + 1, whole.period + 1)
     labels = {day: whole.label[whole.periods == day] for day in range(ROOT + 1, whole.period + 1)}
     found = {"oracle": {day: quality(labels[day], chance[whole.periods == day]) for day in labels}}

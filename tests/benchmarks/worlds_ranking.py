@@ -112,7 +112,7 @@ def oracle(world: RankingWorld, numbers: tuple[Ints, Ints], period: int) -> Rank
 
 def replay(like: str, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
     """Every strategy (or `only` some) in one world: quality by period and over the test's slices, CPU seconds by period."""
-    world = RankingWorld(like, seed=seed)  # type: ignore[arg-type]
+    world = RankingWorld(like, seed=seed)
     whole, numbers = read(world)
     model, hands = MF(width=8), {}
     for period in range(ROOT + 1, whole.period + 1):
