@@ -58,7 +58,7 @@ def backfill(
     The table of what would run, and why, is shown first as an artifact. Cancel at any time and run again to resume.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         start: First period, such as 2026-01-07; empty: the root.
         end: Last period; empty: the newest that is closed.
         what: Which nights of the range to run. A night that runs makes every later one of the range run.

@@ -71,7 +71,7 @@ def bakeoff(
     Finished cells are kept: run it again, and only what is missing runs. Nothing is promoted, no night is recorded.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         strategies: Labels of the plan, or names of installed strategies; empty: all of the plan.
         models: Names of installed models (the plan's keeps its options); empty: the plan's.
         seeds: Each is a comparison of its own, with its own first weights and candidates; empty: the plan's.

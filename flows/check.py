@@ -22,7 +22,7 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
     Of a source without files, such as a database, the rows of the first period are read.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         whole: Read every row of every file, or of the first period.
     """
     loaded_plan, now = read_plan_form(plan), datetime.now(UTC)

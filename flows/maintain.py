@@ -31,7 +31,7 @@ def maintain(
     What nothing needs is kept in the trash for `grace_days`. Then it is checked again, and deleted if nothing needs it.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         dry_run: Say what would be removed, and what is in the trash, and stop.
         grace_days: Days in the trash before something is deleted.
         restore: Bring back what is in the trash: all, or the number of a removal. Nothing else is done.

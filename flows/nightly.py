@@ -59,7 +59,7 @@ def nightly(
     Nights that were missed before it are caught up first, in order.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         period: Name of the period, such as 2026-01-07; empty: the newest that was closed at the scheduled time.
         catch_up: Most missed nights to run before it. More are refused, so that a year is not started by mistake.
         accept: Let the period pass although validation stops it, for this reason.

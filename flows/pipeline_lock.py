@@ -11,10 +11,10 @@ from nightloop.tasks.objects.clock import store_time
 from nightloop.tasks.objects.lease import (
     SWEEP,
     Lease,
+    hold_lease,
     keep_lease,
     lease_key,
     lease_words,
-    release_lease,
     take_lease,
     wait_for_lease,
 )
@@ -58,17 +58,15 @@ def _hold_lease(plan: Plan, take: Callable[[Objects, str, str, float, float], Le
     objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
     _refuse_lost_record(objects, plan)
-    lease = take(objects, plan.pipeline, holder, now, seconds)
-    if lease is None:
-        now = store_clock(objects)
-        other = lease_words(objects, lease_key(plan.pipeline), now, holder) or lease_words(objects, SWEEP, now, holder)
-        yield other or "another run was faster"
-        return
-    try:
+    key = lease_key(plan.pipeline)
+    with hold_lease(objects, key, holder, lambda: take(objects, plan.pipeline, holder, now, seconds)) as lease:
+        if lease is None:
+            later = store_clock(objects)
+            other = lease_words(objects, key, later, holder) or lease_words(objects, SWEEP, later, holder)
+            yield other or "another run was faster"
+            return
         with redact_errors(), keep_lease(objects, lease, lease.expires - seconds, seconds), keep_open(plan, objects):
             yield ""
-    finally:
-        release_lease(objects, lease)
 
 
 def _refuse_lost_record(objects: Objects, plan: Plan) -> None:

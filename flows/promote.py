@@ -35,7 +35,7 @@ def promote(
     checkpoint: it is pinned, and the gate does not move it.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote.
         period: The night whose checkpoint is to serve, such as 2026-01-07; empty: the newest complete one.
         manifest: Hash of that night's manifest as you saw it; refused if it has changed since. Empty: not checked.
@@ -64,7 +64,7 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
     The same rollback again, by the same person for the same reason, changes nothing.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.
         to: Period of an earlier champion, such as 2026-01-05; empty: the champion before this one.
         reason: Why, in words; kept in the promotion log. Needed.
         from_entry: Number of the log's newest entry as you saw it: roll back from there, once more if that is a rollback.

@@ -167,7 +167,8 @@ def _own_outcomes(run: SearchRun, plan: Plan, searched: Sequence[SearchedStrateg
     for label, outcome in outcomes.items():
         if outcome.failed:
             raise ConflictError(
-                f"{label} fails with the plan's own settings, so that nothing can be compared with them: {outcome.failed}"
+                f"{label} fails with the plan's own settings, so that nothing can be compared with them: {outcome.failed}. "
+                "Correct them, or tune the other strategies alone: give their labels as --strategies"
             )
     return outcomes
 

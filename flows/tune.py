@@ -57,7 +57,7 @@ def tune(
     Finished trials are kept: run it again, with a larger budget if you like, and it goes on. No night is changed.
 
     Args:
-        plan: Name of a plan in infra/plans, or the path of a YAML file. It is not changed.
+        plan: Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file. It is not changed.
         budget: Minutes that the search may take. The check of the choice follows.
         trials: Most settings that are tried for each strategy.
         strategies: Labels of the plan; empty: all that declare what is worth tuning.

@@ -28,7 +28,7 @@ from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, e
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import escape_controls, locate_errors, redact_errors
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.terminal import progress_line, terminal
+from nightloop.tasks.terminal import as_command, progress_line, terminal
 
 if TYPE_CHECKING:
     import prefect
@@ -91,12 +91,11 @@ class Flow(Generic[P, R]):
 
             try:
                 with terminal():
-                    result: R = _raise_if_failed(_call_prefect(self.by_prefect, self._run_here, args, kwargs))
-                    return result
-            except ParameterTypeError as error:
-                raise PlanError(str(error)) from None
-            except FailedRun as error:
-                raise ConflictError(str(error)) from None
+                    called = _call_prefect(as_command(self.by_prefect), self._run_here, args, kwargs)
+                    return _raise_if_failed(called)  # type: ignore[no-any-return]
+            except (ParameterTypeError, FailedRun) as error:
+                kind = ConflictError if isinstance(error, FailedRun) else PlanError
+                raise kind(str(error)) from None
         return self._run_here(*args, **kwargs)
 
     def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:

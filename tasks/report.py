@@ -9,6 +9,7 @@ from nightloop.tasks.artifacts import Bar, show_markdown
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import run, task
 from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint
@@ -67,7 +68,8 @@ def publish(plan: Plan, last: int | None = None) -> str:
     show_markdown(
         f"{plan.pipeline}-report",
         f"Report of {plan.pipeline}",
-        f"The report is `{where}`. On any machine that sees the store, `nightloop report PLAN` writes it to a file.",
+        f"The report is `{where}`. On any machine that sees the store, `nightloop report {as_given(plan.pipeline)}` writes "
+        "it to a file.",
     )
     show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     if run().prefect:  # the plot takes a second

@@ -181,6 +181,11 @@ def prefect_error(error: Exception) -> OSError | None:
 
         return StoreError(f"Prefect's API cannot be reached: {error}") if lost(error) else None
     where = error.request.url.netloc.decode()  # netloc, so that no user name or password is shown
+    if _was_left_at(f"http://{where}"):
+        return PermissionError(
+            f"the Prefect server at {where} gets no login: the `nightloop up` of {login_directory().parent} that started it was "
+            "killed, so another program may have taken its place. Start `nightloop up` again"
+        )
     return PermissionError(
         f"the Prefect server at {where} asks for another login. If it is a `nightloop up`: set NIGHTLOOP_HOME to its home, "
         f"or export {CLIENT_LOGIN} as it said when it started"
@@ -214,6 +219,11 @@ def address_of_up() -> str:
     """The address of a `nightloop up` of this home that runs now; empty if there is none."""
     urls = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _is_locked(path))
     return next((url for url in urls if is_own_process(_port(url))), "")
+
+
+def _was_left_at(url: str) -> bool:
+    """Whether a `nightloop up` of this home ran at this address and was killed."""
+    return any(path.read_text() == url and not _is_locked(path) for path in login_directory().glob("address-*"))
 
 
 def _port(url: str) -> int:

@@ -20,7 +20,10 @@ def check_form(plan: str) -> str:
 
 PLAN = Annotated[
     str,
-    typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.", callback=check_form),
+    typer.Argument(
+        help="Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file.",
+        callback=check_form,
+    ),
 ]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed

@@ -10,7 +10,7 @@ from typing import Any
 
 from nightloop.flows.cli.cut_off import POOL
 from nightloop.flows.cli.login import address_of_up, log_in, prefect_error
-from nightloop.flows.cli.register import CANCEL, DEAD, NAME
+from nightloop.flows.cli.register import DEAD, NAMES
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.lease import lease_key, other_holder
@@ -86,9 +86,10 @@ def _check_worker(client: Any) -> Iterator[str]:
 def _find_dead_runs(client: Any) -> Iterator[str]:
     """Runs whose state is running although nothing holds their pipeline's lease, and missing automations that mark them."""
     from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.utilities.urls import url_for
 
     names = [automation.name for automation in client.read_automations()]
-    for name in (NAME, CANCEL):
+    for name in NAMES:
         if name not in names:
             yield f"the automation {name!r} is missing; it marks dead runs: nightloop deploy PLAN makes it"
     states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
@@ -101,14 +102,9 @@ def _find_dead_runs(client: Any) -> Iterator[str]:
         if str(run.name).partition(" ")[0] not in HELD or str(run.id) in holders:
             continue
         if began is not None and now - began > timedelta(seconds=DEAD):
-            marked = (
-                "It is marked as crashed or cancelled within three minutes; if not"
-                if run.deployment_id
-                else "A command of a terminal started it, so nothing marks it, and no night waits for it"
-            )
             yield (
-                f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and its process is gone. "
-                f"{marked}: prefect flow-run delete {run.id}"
+                f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and its process is gone. It is "
+                f"marked as crashed or cancelled within three minutes; if not, delete it: {url_for('flow-run', run.id)}"
             )
 
 

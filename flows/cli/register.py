@@ -17,12 +17,19 @@ from nightloop.tasks.record.due import newest_plan
 from nightloop.tasks.report import publish
 from nightloop.tasks.resources import open_store
 from nightloop.tasks.schedule import newest_shown
+from nightloop.tasks.terminal import TAG
 
 log = logging.getLogger(__name__)
 DEAD = 140  # seconds without a heartbeat after which a run counts as dead; its lease has expired by then
 # Not the name in Prefect's documentation, "Crash zombie flows": a server may have one of that name for other programs.
 NAME = "nightloop: mark dead runs as crashed"
 CANCEL = "nightloop: mark dead runs as cancelled"
+# The runs that send a heartbeat often enough: those of our workers and of our commands. Others send one in three minutes, or none.
+RUNS = {
+    "": {"prefect.resource.role": "work-pool", "prefect.resource.name": POOL},
+    " (commands)": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+}
+NAMES = tuple(f"{name}{whose}" for name in (NAME, CANCEL) for whose in RUNS)
 
 
 def mark_dead_runs() -> None:
@@ -34,29 +41,30 @@ def mark_dead_runs() -> None:
 
     alive = "prefect.flow-run.heartbeat"
     gone = f"no heartbeat for {DEAD} s: its process, or its machine, is gone. Run it again to resume"
-    _register(_build_automation(NAME, alive, {alive}, StateType.CRASHED, gone))
     # The server does not mark a run as crashed that is being cancelled, so nothing else would end it.
     late = f"nothing ended it for {DEAD} s after it was cancelled: its process, or its machine, is gone. Run it again to resume"
-    _register(_build_automation(CANCEL, "prefect.flow-run.Cancelling", set(), StateType.CANCELLED, late))
+    for whose in RUNS:
+        _register(_build_automation(NAME, whose, (alive, {alive}), StateType.CRASHED, gone))
+        _register(_build_automation(CANCEL, whose, ("prefect.flow-run.Cancelling", set()), StateType.CANCELLED, late))
 
 
-def _build_automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
-    """An automation that sets the state of a run of our workers if, within `DEAD` seconds after an event, it neither ends nor
-    sends an expected event."""
+def _build_automation(name: str, whose: str, events: tuple[str, set[str]], state: Any, message: str) -> Any:
+    """An automation that sets the state of one of the `RUNS` if, within `DEAD` seconds after the first of these events, it
+    neither ends nor sends one of the others."""
     from prefect.automations import Automation
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
+    after, expected = events
     return Automation(
-        name=name,
+        name=f"{name}{whose}",
         description="A run whose process died cannot say so: its state is set without it.",
         trigger=EventTrigger(
             after={after},
             expect={*expected, *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed"))},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            # Only runs of our workers, which set the interval of heartbeats: other runs send one in three minutes, or none.
-            match_related=ResourceSpecification({"prefect.resource.role": "work-pool", "prefect.resource.name": POOL}),
+            match_related=ResourceSpecification(RUNS[whose]),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

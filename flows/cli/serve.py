@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def serve(
-    plan: Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")],
+    plan: Annotated[
+        str,
+        typer.Argument(help="Name of a plan (name@... is the plan as it was deployed), or the path of a YAML file."),
+    ],
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
     ] = "127.0.0.1",

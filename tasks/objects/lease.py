@@ -83,6 +83,30 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
     return wanted if objects.swap(key, seal_record(wanted), stored[1]) else None
 
 
+@contextmanager
+def hold_lease(objects: Objects, key: str, holder: str, take: Callable[[], Lease | None]) -> Iterator[Lease | None]:
+    """The holder's lease of this key, as `take` returns it, until the block ends; then it is free.
+
+    It is also free if Ctrl-C or a cancellation came when the store had it and `take` had not returned yet, or while it was
+    being released.
+    """
+    failed, held = False, Lease(key=key, holder=holder, expires=0.0)
+    try:
+        try:
+            lease = take()
+        except Exception:
+            failed = True  # the error says what is wrong with the store or with the lease
+            raise
+        yield lease
+    finally:
+        if not failed:
+            try:
+                release_lease(objects, held)
+            except BaseException:  # interrupted
+                release_lease(objects, held)
+                raise
+
+
 def renew_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
     """The lease with a later expiry, or None if it was lost: then the caller must stop writing."""
     tag = _own_tag(objects, lease)

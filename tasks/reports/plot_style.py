@@ -23,6 +23,7 @@ Dash = str | tuple[int, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
 HEIGHT = 4.0  # inches
 LEFT, WIDTH = 0.085, 0.70  # of the figure: room for numbers on the left, for names on the right
+ROOM = 92  # letters of the names of nights below a plot
 _saving = threading.Lock()  # matplotlib's settings are global while a figure is being saved
 
 
@@ -55,10 +56,12 @@ def canvas(title: str, subtitle: str) -> Figure:
 
 
 def style_axes(axes: Axes, names: Sequence[str], ylabel: str) -> None:
-    """Plain axes: a light grid, at most seven named nights, no box."""
-    step = max(1, -(-len(names) // 7))
+    """Plain axes: a light grid, at most seven named nights with room between their names, no box."""
+    shown = [plain(name, 20) for name in names]
+    fit = min(7, ROOM // (max(map(len, shown), default=0) + 2))
+    step = max(1, -(-len(names) // fit))
     places = list(range(len(names) - 1, -1, -step))[::-1]
-    axes.set_xticks(places, [plain(names[p], 20) for p in places], parse_math=False)
+    axes.set_xticks(places, [shown[p] for p in places], parse_math=False)
     axes.set_xlim(-0.6, max(len(names) - 0.4, 0.6))
     axes.set_ylabel(ylabel, color=INK, size=9.5, parse_math=False)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)

@@ -94,7 +94,7 @@ def verdict(night: Manifest, live: bool = True) -> Table:
 
 def verdict_markdown(night: Manifest, live: bool = True) -> str:
     """The verdict as a Prefect artifact: the table, then every reason in full and what to do. `live`: as for `sentence`."""
-    parts = [as_markdown(verdict(night, live).first(8))]  # the reasons stand below, in full
+    parts = [as_markdown(verdict(night, live).first(6))]  # what the UI has room for; the reasons below say the rest
     for strategy, judged in sorted(night.judged.items()):
         if judged.reasons:
             parts.append(

@@ -60,10 +60,11 @@ def collect_garbage(
     A night and a sweep each take their own lease first and then check the other's, so at least one sees the other.
     A run that was suspended past the end of its lease verifies its blobs before it publishes its manifest.
     """
-    own_lease = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
-    if own_lease is None:
-        return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
-    try:
+    with lease.hold_lease(
+        objects, lease.SWEEP, holder, lambda: lease.take_key(objects, lease.SWEEP, holder, now, seconds)
+    ) as own_lease:
+        if own_lease is None:
+            return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
         with lease.keep_lease(objects, own_lease, now, seconds) as alive:
             if busy := _busy_in_words(objects, holder, now):
                 return GarbageReport(busy=busy)
@@ -71,8 +72,6 @@ def collect_garbage(
             deleted, restored = _empty_trash(objects, need, RemovalRequest(holder, now), grace, alive)
             moved = _move_all(objects, need.unneeded, RemovalRequest(holder, now), alive)
             return GarbageReport(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
-    finally:
-        lease.release_lease(objects, own_lease)
 
 
 def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
@@ -80,16 +79,15 @@ def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest
 
     Raises NotReady if there is no such removal in the trash, ConflictError while a sweep is running.
     """
-    own_lease = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
-    if own_lease is None:
-        raise ConflictError(
-            f"nothing was brought back: {lease.lease_words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
-        )
-    try:
+    with lease.hold_lease(
+        objects, lease.SWEEP, act.by, lambda: lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
+    ) as own_lease:
+        if own_lease is None:
+            raise ConflictError(
+                f"nothing was brought back: {lease.lease_words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
+            )
         with lease.keep_lease(objects, own_lease, act.when, 120):
             return _restore_removals(objects, number, act)
-    finally:
-        lease.release_lease(objects, own_lease)
 
 
 def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:

@@ -7,19 +7,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from nightloop.flows.cli import disk_space
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.cli.prefect_health import _check_schedules, _check_worker, _find_dead_runs, check_prefect_server
-from nightloop.flows.cli.register import _build_automation
+from nightloop.flows.cli.register import NAMES, RUNS, _build_automation
 from nightloop.flows.cli.up import up
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.stored_plans import store_plan
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.resources import open_store
+from nightloop.tasks.terminal import TAG
 from tests.flows.tiny_pipeline import Tiny, begin, run
 from tests.prefect_server import Server
 
@@ -127,16 +130,19 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     asleep = Client(read_workers_for_work_pool=[SimpleNamespace(last_heartbeat_time=NOW - timedelta(minutes=5))])
     assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_check_worker(asleep))
     began = SimpleNamespace(
-        id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1), deployment_id="2"
+        id=UUID(int=1),
+        name="nightly tiny",
+        state_name="Running",
+        start_time=NOW - timedelta(hours=1),
+        deployment_id="2",
     )
     by_command = SimpleNamespace(**vars(began) | {"deployment_id": None})
-    wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began, by_command])))
-    assert (
-        "'nightloop: mark dead runs as crashed' is missing" in wrong[0]
-        and "'nightloop: mark dead runs as cancelled' is missing" in wrong[1]
-    )
-    assert "'nightly tiny' is Running since" in wrong[2] and "marked as crashed or cancelled" in wrong[2]
-    assert "nothing marks it" in wrong[3] and "prefect flow-run delete 1" in wrong[3]
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
+        wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began, by_command])))
+    assert all(f"'{name}' is missing" in said for name, said in zip(NAMES, wrong, strict=False)) and len(wrong) == 6
+    for said in wrong[4:]:
+        assert "'nightly tiny' is Running since" in said and "marked as crashed or cancelled" in said
+        assert said.endswith("http://127.0.0.1:4200/runs/flow-run/00000000-0000-0000-0000-000000000001")
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
     nightly = SimpleNamespace(
         id="00000000-0000-0000-0000-000000000001",
@@ -174,20 +180,22 @@ def test_a_full_disk_is_found_and_up_does_not_start_on_it(begun: Tiny, monkeypat
     assert not (begun.home / "home" / "prefect").exists()
 
 
-@pytest.mark.parametrize(("pool", "marked"), [("nightloop", True), ("somebody-elses", False)])
-def test_only_runs_of_our_workers_are_marked_as_dead(pool: str, marked: bool) -> None:
+@pytest.mark.parametrize("whose", RUNS)
+def test_only_runs_of_our_workers_and_commands_are_marked_as_dead(whose: str) -> None:
     """Other programs of a shared server send a heartbeat every three minutes, which is Prefect's default: they are not dead."""
     from prefect.client.schemas.objects import StateType
     from prefect.events.schemas.events import Resource
 
-    automation = _build_automation("dead", "prefect.flow-run.heartbeat", set(), StateType.CRASHED, "gone")
-    labels: list[dict[str, str]] = [
-        {"prefect.resource.id": "prefect.deployment.1", "prefect.resource.role": "deployment"},
-        {
-            "prefect.resource.id": "prefect.work-pool.1",
-            "prefect.resource.role": "work-pool",
-            "prefect.resource.name": pool,
-        },
-    ]
-    related = [Resource.model_validate(label) for label in labels]
-    assert automation.trigger.match_related.includes(related) is marked
+    automation = _build_automation("dead", whose, ("prefect.flow-run.heartbeat", set()), StateType.CRASHED, "gone")
+
+    def marked(pool: str, tag: str) -> bool:
+        labels = [
+            {"prefect.resource.id": "prefect.deployment.1", "prefect.resource.role": "deployment"},
+            {"prefect.resource.id": "prefect.work-pool.1", "prefect.resource.role": "work-pool", "prefect.resource.name": pool},
+            {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"},
+        ]  # fmt: skip
+        return bool(automation.trigger.match_related.includes([Resource.model_validate(label) for label in labels]))
+
+    assert marked("nightloop", TAG)
+    assert marked("nightloop", "shop") is (not whose) and marked("somebody-elses", TAG) is bool(whose)
+    assert not marked("somebody-elses", "nightloop")

@@ -11,7 +11,9 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import httpx
 import pytest
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from nightloop.flows.cli import login
@@ -123,6 +125,20 @@ def test_the_address_of_one_that_was_killed_is_not_believed(monkeypatch: pytest.
         [path] = login.login_directory().glob("address-*")
     path.write_text(RUNNING)
     assert sent_to(ADDRESS, "", monkeypatch) is None, "whoever listens there now may be anybody"
+
+
+def test_the_server_of_one_that_was_killed_is_named_with_what_to_do() -> None:
+    request = httpx.Request("GET", f"{ADDRESS}/health")
+    refusal = PrefectHTTPStatusError("401", request=request, response=httpx.Response(401, request=request))
+    assert "asks for another login" in str(login.prefect_error(refusal)), "no `up` of this home ran there"
+    login.login_of_up()
+    with login.announce_address(RUNNING):
+        [path] = login.login_directory().glob("address-*")
+        assert "asks for another login" in str(login.prefect_error(refusal)), "it runs"
+    path.write_text(RUNNING)
+    assert "was killed" in str(login.prefect_error(refusal)) and "Start `nightloop up` again" in str(
+        login.prefect_error(refusal)
+    )
 
 
 def test_a_program_of_another_user_that_took_the_port_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

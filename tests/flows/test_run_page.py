@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from prefect.exceptions import FailedRun
 
 from nightloop.flows.cli.processes import can_list_processes, child_processes
 from nightloop.flows.cli.short_errors import in_words
+from nightloop.tasks.collect import collect
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow, task
 from nightloop.tasks.plan.errors import ConflictError, DataError
-from tests.flows.tiny_pipeline import raw_plan
+from nightloop.tasks.validate import validate
+from tests.flows.tiny_pipeline import make, raw_plan
 from tests.prefect_server import Server
 
 pytestmark = [
@@ -50,6 +54,13 @@ def test_a_run_whose_task_is_refused_logs_no_traceback(nightloop_up: Server) -> 
     log = page(nightloop_up, run)
     assert run["state_name"] == "Failed" and str(home / "in") in run["state"]["message"]
     assert run["state"]["message"] in log and "Traceback" not in log
+
+
+def test_each_task_of_a_night_is_named_by_its_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = make(tmp_path, monkeypatch)
+    landed = [Landing(index, 1, "", 1, True) for index in (1, 2)]
+    assert validate.run_title({"plan": tiny.plan, "landed": landed}) == f"validate {tiny.name(2)}"
+    assert collect.run_title({"plan": tiny.plan, "index": 2}) == f"collect {tiny.name(2)}"
 
 
 def record(error: Exception, name: str = "prefect.task_runs") -> logging.LogRecord:

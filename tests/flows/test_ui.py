@@ -80,7 +80,7 @@ def test_the_form_explains_its_fields_and_the_artifacts_show(
     shown = {a["key"]: a["id"] for a in reversed(server.ask("/artifacts/filter", asked))}
     assert set(shown) >= {f"tiny-{kind}" for kind in ("grid", "leaderboard", "validation", "verdict", "backfill-plan")}
     page.goto(f"{server.url}/deployments/deployment/{server.deployment('backfill')['id']}/run")
-    page.get_by_text("Name of a plan in infra/plans").wait_for()
+    page.get_by_text("name@... is the plan as it was deployed").wait_for()
     page.get_by_text("missing and failed").first.wait_for()
     for key, words in (
         ("tiny-grid", "nights: 3 complete and"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +56,44 @@ def test_no_fault_gives_a_lease_to_two(how: How) -> None:
         theirs = lease.take_lease(store, PIPELINE, "run 2", 1.0, 60)
         assert not (mine and theirs)
         assert lease.take_lease(store, PIPELINE, "run 1", 62.0, 60) or theirs  # and nobody is locked out for ever
+
+
+class Interrupted(FaultyStore):
+    """Ctrl-C comes just after call number `at`, and once."""
+
+    def _call(self, what: str, act: Callable[[], Any]) -> Any:
+        done = act()
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return done
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_interrupt_at_any_call_leaves_the_lease_free(taken: bool) -> None:
+    for at in range(1, 20):
+        store = Memory()
+        if taken:
+            lease.take_lease(store, PIPELINE, "killed", -100.0, 60)
+        interrupted = Interrupted(store, at, "fail")
+        take = partial(lease.take_lease, interrupted, PIPELINE, "run 1", 0.0, 60)
+        with (
+            suppress(KeyboardInterrupt),
+            lease.hold_lease(interrupted, lease.lease_key(PIPELINE), "run 1", take) as mine,
+        ):
+            assert mine and not lease.take_lease(store, PIPELINE, "run 2", 1.0, 60)
+        assert lease.take_lease(store, PIPELINE, "run 2", 1.0, 60), f"after call {at}"
+        if interrupted.calls < at:
+            return  # every call was interrupted once
+    pytest.fail("more calls than expected")
+
+
+def test_an_error_of_the_store_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    broken = FaultyStore(Memory(), 1, "fail")
+    take = partial(lease.take_lease, broken, PIPELINE, "run 1", 0.0, 60)
+    with pytest.raises(OSError, match="injected"), lease.hold_lease(broken, lease.lease_key(PIPELINE), "run 1", take):
+        pass
+    assert not caplog.records
 
 
 def test_finished_work() -> None:
