@@ -92,32 +92,33 @@ def _sum(values: Any, width: Any) -> Any:
 
 
 @inlined
-def _to_gradient(loss: Any, scores: Any, gradient: Any, items: Any) -> None:
-    """`RankingLoss.gradient` of one row of scores; an item below 0 does not count."""
-    count = len(scores)
+def _to_gradient(loss: Any, scores: Any, gradient: Any, items: Any, place: Any) -> None:
+    """`RankingLoss.gradient` of one row of scores, at `place` (row of scores, row of items); an item below 0 does not count."""
+    row, j = place
+    count = scores.shape[1]
     if loss == BCE:
         for k in range(count):
-            gradient[k] = _sigmoid(scores[k])
-        gradient[0] -= ONE
+            gradient[row, k] = _sigmoid(scores[row, k])
+        gradient[row, 0] -= ONE
     elif loss == BPR:
         total = ZERO
         for k in range(1, count):
-            gradient[k] = _sigmoid(scores[k] - scores[0]) if items[k] >= 0 else ZERO
-            total = total + gradient[k] if k > 1 else gradient[k]
-        gradient[0] = -total
+            gradient[row, k] = _sigmoid(scores[row, k] - scores[row, 0]) if items[j, k] >= 0 else ZERO
+            total = total + gradient[row, k] if k > 1 else gradient[row, k]
+        gradient[row, 0] = -total
     else:
-        largest = scores[0]
+        largest = scores[row, 0]
         for k in range(1, count):
-            if items[k] >= 0 and scores[k] > largest:
-                largest = scores[k]
+            if items[j, k] >= 0 and scores[row, k] > largest:
+                largest = scores[row, k]
         total = ZERO
         for k in range(count):
-            gradient[k] = _exp(scores[k] - largest) if items[k] >= 0 else ZERO
-            total = total + gradient[k] if k else gradient[k]
+            gradient[row, k] = _exp(scores[row, k] - largest) if items[j, k] >= 0 else ZERO
+            total = total + gradient[row, k] if k else gradient[row, k]
         total = ONE / total
         for k in range(count):
-            gradient[k] *= total
-        gradient[0] -= ONE
+            gradient[row, k] *= total
+        gradient[row, 0] -= ONE
 
 
 class PairRows(NamedTuple):
@@ -151,7 +152,7 @@ class OwnMemory(NamedTuple):
     """What only one thread writes to. m is at least the number of rows in a step."""
 
     sums: Any  # [m, w] float32
-    rows: Any  # [m] int64
+    rows: Any  # [m] int64: of users
     times: Any  # [m] int32: occurrences of the row in the batch
     left: Any  # [m] int32: those of an item that are still to come
     work: Any  # [w] float32
@@ -166,27 +167,20 @@ class ThreadNumber(NamedTuple):
 
 
 @inlined
-def _empty_slot(row: Any, slot: Any, times: Any, own: Any) -> None:
-    """Begin the sums of a row."""
-    own.rows[slot], own.times[slot] = row, times
-    for x in range(own.sums.shape[1]):
-        own.sums[slot, x] = ZERO
-
-
-@inlined
-def _move(table: Any, squares: Any, slot: Any, settings: Any, own: Any) -> None:
-    """Move a row, against its gradient, which the slot has summed up."""
-    row, sums, work, columns = own.rows[slot], own.sums[slot], own.work, table.shape[1]
-    if settings.l2 > ZERO:
-        penalty = settings.l2 * F(own.times[slot])
+def _move(table: Any, squares: Any, sums: Any, work: Any, place: Any, rates: Any) -> None:
+    """Move a row of the table against its gradient, whose sum is in a slot. `place`: row and slot; `rates`: of learning and of L2."""
+    row, slot = place
+    lr, penalty = rates
+    columns = table.shape[1]
+    if penalty > ZERO:
         for x in range(columns):
-            sums[x] = sums[x] + table[row, x] * penalty
+            sums[slot, x] = sums[slot, x] + table[row, x] * penalty
     for x in range(columns):
-        work[x] = sums[x] * sums[x]
+        work[x] = sums[slot, x] * sums[slot, x]
     squares[row] += _sum(work, columns) * (ONE / F(columns))
-    step = ONE / (np.sqrt(squares[row]) + EPS) * -settings.lr
+    step = ONE / (np.sqrt(squares[row]) + EPS) * -lr
     for x in range(columns):
-        table[row, x] += sums[x] * step
+        table[row, x] += sums[slot, x] * step
 
 
 @compiled
@@ -197,14 +191,15 @@ def train_batches(
 
     `table` [R, w] float32 and `squares` [R] float32, Adagrad's state, are changed in place.
     """
+    # Each access of an array through a tuple, and each slice, changes a counter of references that threads share.
     users, items = pairs
-    width, loss, shift, offset = settings.width, settings.loss, settings.shift, settings.offset
+    batch, width, lr, l2, loss, shift, offset = settings
     slot_of, scores, gradient = shared
-    sums, times, work = own.sums, own.times, own.work
+    sums, rows, times, left, work = own
     member, members, barrier = thread
     columns, entries, mask = table.shape[1], items.shape[1], members - 1
-    for first in range(0, len(users), settings.batch):
-        last = min(first + settings.batch, len(users))
+    for first in range(0, len(users), batch):
+        last = min(first + batch, len(users))
         used = 0
         for j in range(first, last):
             if j + AHEAD < last and users[j + AHEAD] >> BLOCK & mask == member:
@@ -231,12 +226,13 @@ def train_batches(
                 if columns > width:
                     score = score + table[user, width] + table[item, width]
                 scores[row, k] = score if len(shift) == 0 else score - shift[item - offset]
-            _to_gradient(loss, scores[row], gradient[row], items[j])
+            _to_gradient(loss, scores, gradient, items, (row, j))
             slot = np.int64(slot_of[user])
             if slot < 0:
                 slot = np.int64(used)
-                slot_of[user] = slot
-                _empty_slot(user, slot, 0, own)
+                slot_of[user], rows[slot], times[slot] = slot, user, 0
+                for x in range(columns):
+                    sums[slot, x] = ZERO
                 used += 1
             times[slot] += 1
             for k in range(entries):
@@ -266,8 +262,9 @@ def train_batches(
                 slot = np.int64(slot_of[item])
                 if slot < 0:
                     count, slot = -1 - slot, np.int64(used)
-                    _empty_slot(item, slot, count, own)
-                    own.left[slot] = count
+                    times[slot], left[slot] = count, count
+                    for x in range(columns):
+                        sums[slot, x] = ZERO
                     if count > 1:
                         slot_of[item] = slot
                         used += 1
@@ -276,12 +273,12 @@ def train_batches(
                     sums[slot, x] += error * table[user, x]
                 if columns > width:
                     sums[slot, width] += error
-                own.left[slot] -= 1
-                if own.left[slot] == 0:
-                    _move(table, squares, slot, settings, own)
+                left[slot] -= 1
+                if left[slot] == 0:
+                    _move(table, squares, sums, work, (item, slot), (lr, l2 * F(times[slot])))
                     slot_of[item] = -1
         if members > 1:
             _wait(barrier)
         for slot in range(of_users):
-            _move(table, squares, slot, settings, own)
-            slot_of[own.rows[slot]] = -1
+            _move(table, squares, sums, work, (rows[slot], slot), (lr, l2 * F(times[slot])))
+            slot_of[rows[slot]] = -1
