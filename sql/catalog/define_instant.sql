@@ -10,6 +10,11 @@
 -- Decimals are exact but slow to read, above all those of more than 18 digits, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
+        -- What most files hold, and what follows would read in the same way, with five times the work.
+        WHEN typeof(value) = 'VARCHAR' AND NOT contains(unit, '%')
+                AND regexp_full_match(CAST(value AS VARCHAR), '[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.]([0-9]{3}){1,2})?Z?')
+                AND TRY_CAST(value AS TIMESTAMPTZ) IS NOT NULL
+            THEN epoch_us(TRY_CAST(value AS TIMESTAMPTZ))
         WHEN typeof(value) = 'VARCHAR' AND strlen(CAST(value AS VARCHAR)) > 1000 THEN NULL
         WHEN contains(unit, '%Y') AND typeof(value) = 'VARCHAR' AND NOT regexp_matches(CAST(value AS VARCHAR), '[0-9]{4}') THEN NULL
         WHEN contains(unit, '%') AND regexp_matches(unit, '^(%[YymdHMS])+$') AND typeof(value) <> 'DATE' AND NOT starts_with(typeof(value), 'TIMESTAMP')
