@@ -12,10 +12,9 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
-
-import torch
-import torch.distributed as dist
 
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.settings import torchrun_rank
@@ -35,6 +34,11 @@ class Message(NamedTuple):
     value: Any
 
 
+def _torch_distributed() -> ModuleType:
+    """The module, imported here: who only looks at a store does not wait for torch."""
+    return import_module("torch.distributed")
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """Join the processes of torchrun for the work of this context. Raises PlanError if torchrun did not start this process."""
@@ -43,6 +47,7 @@ def process_group() -> Iterator[None]:
             "NIGHTLOOP_RUNNER: given 'torchrun'; this process was not started by it. Start the verb as "
             "torchrun --nproc-per-node 2 -m nightloop night PLAN, or use another runner"
         )
+    dist = _torch_distributed()
     dist.init_process_group("gloo", timeout=LONGEST)
     try:
         yield
@@ -53,7 +58,7 @@ def process_group() -> Iterator[None]:
 @contextmanager
 def divided() -> Iterator[None]:
     """In this context all processes do the same work, and `divide` gives each of them a part of it."""
-    before = _SIZE.set(dist.get_world_size())
+    before = _SIZE.set(_torch_distributed().get_world_size())
     try:
         yield
     finally:
@@ -67,6 +72,7 @@ def group_size() -> int:
 
 def exchange(kind: str, value: Any) -> list[Any]:
     """The values of all processes, by their numbers. Raises BrokenExecutor if one has ended or does other work."""
+    dist = _torch_distributed()
     found: list[Any] = [None] * dist.get_world_size()
     try:
         dist.all_gather_object(found, Message(kind, value))
@@ -89,7 +95,9 @@ def divide(compute: Callable[[T], K], parts: Sequence[T], map_parts: Callable[..
     size = group_size()
     if size == 1:
         return map_parts(compute, parts)
-    own: list[Any] = map_parts(compute, parts[dist.get_rank() :: size])
+    import torch
+
+    own: list[Any] = map_parts(compute, parts[_torch_distributed().get_rank() :: size])
     arrays = [[None if tensor is None else tensor.numpy() for tensor in computed] for computed in own]
     found = exchange("gradients", arrays)  # arrays are pickled faster than tensors
     return [

@@ -11,6 +11,7 @@ from nightloop.tasks.data import vocabulary as v
 from nightloop.tasks.modules.checkpoint import Weights, to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Directory, Objects
+from nightloop.tasks.objects.probe import mark_store
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, Entry, draft_entry
@@ -90,6 +91,7 @@ def promote(objects: Objects, manifest: Manifest, expect: int = 0) -> Entry:
 def store(path: Path, plan: Plan) -> tuple[Directory, Manifest]:
     """A directory store with night 0 and its champion."""
     objects = Directory(path)
+    mark_store(objects, str(path))
     manifest = night(objects, plan)
     promote(objects, manifest)
     return objects, manifest
