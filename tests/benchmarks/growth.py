@@ -55,9 +55,9 @@ def run() -> dict[str, object]:
         if times[-1] > (FLAT if quantity == "reads" and what != "strategies" else LINEAR * TIMES[-1])
     ]  # fmt: skip
     pictures = [
-        picture(f"growth-{quantity.split()[0].lower()}", f"{words.capitalize()} of a night",
-                "relative to the smallest night; logarithmic scale", growth[quantity], [f"{times} x" for times in TIMES],
-                ("size", words), log=True)
+        picture(f"growth-{quantity.split()[0].lower()}", f"{words[0].upper()}{words[1:]} of a night",
+                "relative to the smallest night", growth[quantity], [f"{times} x" for times in TIMES],
+                ("size", words))
         for quantity, words in QUANTITIES.items()
     ]  # fmt: skip
     return {
