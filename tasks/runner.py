@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -96,16 +96,20 @@ def open_runner(given: str) -> Iterator[None]:
     if kind == "sequential":
         yield
         return
+    with process_group() if kind == "torchrun" else nullcontext():
+        runner = _new_runner(kind, where, given)
+        before = _RUNNER.set(runner)
+        try:
+            yield
+        finally:
+            _RUNNER.reset(before)
+            runner.close()
+
+
+def _new_runner(kind: str, where: str, given: str) -> Processes | Together | Cluster:
     if kind == "torchrun":
-        runner: Any = Together()
-    else:
-        runner = Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given)
-    before = _RUNNER.set(runner)
-    try:
-        yield
-    finally:
-        _RUNNER.reset(before)
-        runner.close()
+        return Together()
+    return Processes(int(where or 0)) if kind in ("auto", "processes") else open_cluster(given)
 
 
 def open_cluster(given: str, security: Any = None) -> Cluster:
@@ -172,45 +176,42 @@ class Together:
 
     workers = 1
 
-    def __init__(self) -> None:
-        self._group = process_group()
-        self._group.__enter__()
-
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """As `Runner.call`, in process 0. The others get the work from it, and their results are not used."""
         work = Work(function, args, kwargs, _identity())
         exchange("work", work)
-        try:
-            with divided():
-                result = _compute(work)
-        except BrokenExecutor:
-            raise
-        except Exception as error:
-            exchange("end", str(error))
-            raise
-        exchange("end", "")
-        return result  # type: ignore[no-any-return]
+        return _compute_divided(work)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Let the others end."""
         with suppress(BrokenExecutor):
             exchange("work", None)
-        self._group.__exit__(None, None, None)
 
 
 def follow() -> None:
     """Do the work that process 0 of torchrun sends, until it has no more."""
     with process_group():
         while work := exchange("work", None)[0]:
-            message = ""
             try:
-                with divided():
-                    _compute(work)
+                _compute_divided(work)
             except BrokenExecutor:
                 raise
-            except Exception as error:  # process 0 has the same error, or says that this one has it
-                message = f"{type(error).__name__}: {error}"
-            exchange("end", message)
+            except Exception as error:  # process 0 has the same error, or was told of this one
+                log.debug("the work failed: %s", error)
+
+
+def _compute_divided(work: Work) -> Any:
+    """Do the work together with all processes, and wait until all have ended it, with a result or an error."""
+    try:
+        with divided():
+            result = _compute(work)
+    except BrokenExecutor:
+        raise
+    except Exception as error:
+        exchange("end", f"{type(error).__name__}: {error}")
+        raise
+    exchange("end", "")
+    return result
 
 
 class Cluster(NamedTuple):

@@ -21,9 +21,7 @@ from nightloop.tasks.plan.settings import torchrun_rank
 
 T = TypeVar("T")
 K = TypeVar("K")
-LONGEST = timedelta(
-    days=2
-)  # the others wait as long as this while process 0 collects; one that dies is noticed at once
+LONGEST = timedelta(days=2)  # how long the others wait while process 0 collects; one that ends is noticed at once
 _SIZE: ContextVar[int] = ContextVar("group_size", default=1)
 
 
