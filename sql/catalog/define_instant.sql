@@ -8,7 +8,7 @@
 -- A number that was shortened to seven digits or fewer, 1.767262e+09 as C's %e writes it, is none: it is minutes or hours away from what it was.
 -- So is a float of 32 bits, unless it is a whole number that such floats tell from all others. DuckDB takes 17672_61600 for a number.
 -- Decimals are exact but slow to read, above all those of more than 18 digits, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
-CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
+CREATE OR REPLACE MACRO memory.main.instant(value, unit) AS (
     CASE
         -- What most files hold, and what follows would read in the same way, with five times the work.
         WHEN typeof(value) = 'VARCHAR' AND NOT contains(unit, '%')

@@ -1,5 +1,5 @@
 -- One row: nothing; defines scaled(number, unit): a time's number as µs since 1970 UTC, or null beyond the years 1 to 9999.
-CREATE OR REPLACE TEMPORARY MACRO scaled(number, unit) AS (
+CREATE OR REPLACE MACRO memory.main.scaled(number, unit) AS (
     CASE
         WHEN unit = 's' OR unit = 'auto' AND number BETWEEN -1e11 AND 1e11
             THEN CASE WHEN number BETWEEN -62135596800 AND 253402300799 THEN CAST(number * 1000000 AS BIGINT) END

@@ -2,7 +2,7 @@
 -- null. In none of them can month and day be confused. Without an offset a time is in UTC. A year has four digits: those of two
 -- digits would be read as of the first century. Where a number has a zero before it, a single digit at the end was cut off from the other.
 -- 10:23:45,1000 is 10:23:46 from a program that rounds milliseconds on their own, and not a tenth of a second.
-CREATE OR REPLACE TEMPORARY MACRO spelt(text) AS (
+CREATE OR REPLACE MACRO memory.main.spelt(text) AS (
     CASE WHEN regexp_matches(text, ':[0-9]{2}[.,]1000$') THEN NULL
         WHEN text[-2] = ':' AND regexp_matches(text, '[-/ T:]0[0-9][-/ T:]') THEN NULL
         WHEN regexp_matches(text, '(^|[^0-9+-]|[^ ]-)[0-9]{4}') THEN epoch_us(coalesce(

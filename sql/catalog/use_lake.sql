@@ -1,2 +1,2 @@
--- One row: nothing; names without a catalog are the lake's.
-USE lake
+-- One row: nothing; names without a catalog are the lake's, then those of the macros.
+SET search_path = 'lake.main,memory.main'

@@ -39,7 +39,9 @@ FORMAT = 1  # layout of the tables; a newer one is refused
 CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
-MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json", "parquet_rows")
+MACROS = tuple(f"define_{name}" for name in ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json",
+                                             "parquet_rows"))  # fmt: skip
+SESSION = ("use_utc", "use_lake")  # the lake comes last: after it every name is looked up in its catalog first
 Answer = TypeVar("Answer")
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
@@ -94,7 +96,7 @@ class Warehouse:
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
         """Like `stream`, for several consecutive statements that share temporary tables."""
         with self.connection.cursor() as cursor, _translate_errors():
-            retry_unseen(partial(_prepare_session, cursor), duckdb.Error)
+            retry_unseen(partial(_run, cursor, *SESSION), duckdb.Error)
             for name, params in steps:
                 execute = partial(cursor.execute, statement(name), exact_names(params))
                 found = retry_unseen(partial(interruptible, execute, cursor.interrupt), duckdb.Error)
@@ -124,7 +126,7 @@ class Warehouse:
         with _translate_errors():
             connection = duckdb.connect(config={**limits, "temp_directory": str(self.scratch)})
         with connection:
-            connection.execute(statement("catalog/no_lake"))
+            _run(connection, "no_lake", *MACROS)
             yield replace(self, connection=connection)
 
     @contextmanager
@@ -287,11 +289,12 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
     if catalog and catalog.password:
         connection.execute(statement("catalog/drop_postgres_secret"))
+    _run(connection, *MACROS)
     with _translate_errors():
-        retry_unseen(partial(_prepare_session, connection), duckdb.Error)
+        retry_unseen(partial(_run, connection, *SESSION), duckdb.Error)
 
 
-def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define what the statements need. The lake comes last: after it every name is looked up in its catalog first."""
-    for name in ("use_utc", *(f"define_{macro}" for macro in MACROS), "use_lake"):
+def _run(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Run statements of `sql/catalog/` without parameters."""
+    for name in names:
         connection.execute(statement(f"catalog/{name}"))
