@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from nightloop.flows.cli.cut_off import resume_all_lost_runs
-from nightloop.flows.cli.register import mark_dead_runs
+from nightloop.flows.cli.dead_runs import mark_dead_runs
 from nightloop.tasks.objects.store_id import ensure_store_id
 from nightloop.tasks.objects.stored_plans import store_plan
 from nightloop.tasks.plan.cron import crons, timezone

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from nightloop.flows.cli.cut_off import POOL
+from nightloop.flows.cli.dead_runs import DEAD, NAMES
 from nightloop.flows.cli.login import address_of_up, log_in, prefect_error
-from nightloop.flows.cli.register import DEAD, NAMES
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.lease import lease_key, other_holder

@@ -79,7 +79,7 @@ def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
             announcement.enter_context(announce_address(url))
         deploy_plans(environment, plans)
         processes.append(start_worker(environment))
-        processes.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
+        processes.append(RestartedProcess("", ["nightloop.flows.publish"], environment))
         sys.stderr.write(greeting(url))
         keep_running(servers, processes, environment)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nightloop.flows.cli.register import DEAD
+from nightloop.flows.cli.dead_runs import DEAD
 from nightloop.tasks.terminal import LOOK, TAG
 from tests.flows.run_cli import HOUSE
 from tests.prefect_server import Server

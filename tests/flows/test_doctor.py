@@ -14,9 +14,9 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from nightloop.flows.cli import disk_space
+from nightloop.flows.cli.dead_runs import NAMES, RUNS, _build_automation
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.cli.prefect_health import _check_schedules, _check_worker, _find_dead_runs, check_prefect_server
-from nightloop.flows.cli.register import NAMES, RUNS, _build_automation
 from nightloop.flows.cli.up import up
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.stored_plans import store_plan

@@ -1,25 +1,13 @@
-"""Register: the automations that mark dead runs on a Prefect server, and the reports of earlier work."""
+"""Dead runs: the automations of a Prefect server that mark runs whose process is gone."""
 
 from __future__ import annotations
 
-import logging
-import sys
 from datetime import timedelta
 from typing import Any
 
 from nightloop.flows.cli.cut_off import POOL
-from nightloop.flows.run_names import run_name
-from nightloop.flows.scheduled_time import scheduled_time
-from nightloop.tasks.objects import pipelines
-from nightloop.tasks.orchestration import flow
-from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.due import newest_plan
-from nightloop.tasks.report import publish
-from nightloop.tasks.resources import open_store
-from nightloop.tasks.schedule import newest_shown
 from nightloop.tasks.terminal import TAG
 
-log = logging.getLogger(__name__)
 DEAD = 140  # seconds without a heartbeat after which a run counts as dead; its lease has expired by then
 # Not the name in Prefect's documentation, "Crash zombie flows": a server may have one of that name for other programs.
 NAME = "nightloop: mark dead runs as crashed"
@@ -95,30 +83,3 @@ def _comparable_fields(automation: Any) -> dict[str, Any]:
         mode="json", include={"name", "description", "enabled", "trigger", "actions"}, exclude={"trigger": {"id"}}
     )
     return fields
-
-
-@flow("publish", run_name)
-def publish_all() -> list[str]:
-    """Draw the report and the artifacts of every pipeline in the store again, so that earlier work is shown."""
-    objects, done = open_store(), []
-    for name in pipelines.readable_record(objects).roots:
-        try:
-            if (plan := newest_plan(objects, name)) is not None:
-                read = Plan.model_validate(plan)
-                done.append(publish(read, newest_shown(read, scheduled_time())))
-        except Exception as error:  # one pipeline that cannot be read must not hide the others
-            log.warning("the report of %s was not drawn: %s", name, error)
-    return done
-
-
-def main() -> None:
-    """Draw the reports of all pipelines. A failure is a warning, because nights do not depend on reports."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
-    try:
-        publish_all()
-    except Exception as error:
-        log.warning("reports were not drawn: %s", error)
-
-
-if __name__ == "__main__":
-    main()
