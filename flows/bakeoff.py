@@ -18,8 +18,8 @@ from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, resolve_field
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job, preparations
 from nightloop.tasks.bakeoff.json_report import BakeoffReport
-from nightloop.tasks.bakeoff.result import CLICKS, RunResult
 from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
+from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult
 from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, spec_error
 from nightloop.tasks.bakeoff.splits import PeriodSplit, period_split
 from nightloop.tasks.bakeoff.worker import Job, end_workers, run_in_subprocess
@@ -113,7 +113,7 @@ def resolve_entrants(
     plan: Plan, spec: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
     """Which entrants are compared over which periods. Raises one PlanError that lists every mistake, before anything runs."""
-    wrong = check_workers(runner, workers)
+    wrong = check_runner(runner, workers)
     field, counted = resolve_field(plan, spec, wrong), isinstance(plan.periods, Counts)
     last = newest_collected(plan)
     if last < plan.pretrain_periods and not spec.end and not wrong:
@@ -128,7 +128,7 @@ def resolve_entrants(
     return field, span
 
 
-def check_workers(runner: Runner, workers: int) -> list[str]:
+def check_runner(runner: Runner, workers: int) -> list[str]:
     """What is wrong with the runner or the number of workers."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner.startswith("dask") and find_spec("distributed") is None:

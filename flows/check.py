@@ -11,7 +11,7 @@ from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.check import check as checked
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.reports.format import escape_markdown
-from nightloop.tasks.reports.sample import problems, sample_lines
+from nightloop.tasks.reports.sample_lines import problems, sample_lines
 from nightloop.tasks.resources import read_plan_form
 
 

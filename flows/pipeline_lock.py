@@ -23,7 +23,7 @@ from nightloop.tasks.objects.pipelines import first_nights
 from nightloop.tasks.orchestration import run
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import redact_errors
+from nightloop.tasks.plan.safe_text import hide_secrets
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import keep_open, open_lake, open_store
 
@@ -65,7 +65,7 @@ def _hold_lease(plan: Plan, take: Callable[[Objects, str, str, float, float], Le
             other = lease_words(objects, key, later, holder) or lease_words(objects, SWEEP, later, holder)
             yield other or "another run was faster"
             return
-        with redact_errors(), keep_lease(objects, lease, lease.expires - seconds, seconds), keep_open(plan, objects):
+        with hide_secrets(), keep_lease(objects, lease, lease.expires - seconds, seconds), keep_open(plan, objects):
             yield ""
 
 

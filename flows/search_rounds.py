@@ -11,7 +11,7 @@ from functools import partial
 from nightloop.flows.bakeoff import WorkerPool
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.bakeoff.jobs import JobTable, candidate_job, cell_job, start_job
-from nightloop.tasks.bakeoff.result import CLICKS, RunResult
+from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult
 from nightloop.tasks.bakeoff.worker import Job, end_workers
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.errors import ConflictError, PlanError
@@ -19,9 +19,8 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.reports.format import plural, seconds
 from nightloop.tasks.run_bakeoff import prepare_jobs, remaining_jobs, run_cell
 from nightloop.tasks.run_tuning import gain_over, mean_over, trial_of
-from nightloop.tasks.tuning.periods import SearchPeriods
-from nightloop.tasks.tuning.result import TunedStrategy
 from nightloop.tasks.tuning.search import SettingSearch, SettingTrial
+from nightloop.tasks.tuning.search_periods import SearchPeriods
 from nightloop.tasks.tuning.spaces import (
     SearchedStrategy,
     SettingValues,
@@ -29,6 +28,7 @@ from nightloop.tasks.tuning.spaces import (
     current_settings,
     entrant_of,
 )
+from nightloop.tasks.tuning.tuning_result import TunedStrategy
 
 NOT_BETTER = "the plan's own settings stay: none that was tried is better on the periods of the search"
 NOT_CONFIRMED = "the plan's own settings stay: the best of the search is no better on the periods of the check"

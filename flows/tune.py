@@ -9,7 +9,7 @@ from typing import Any
 
 from nightloop.flows.bakeoff import (
     Runner,
-    check_workers,
+    check_runner,
     collect_all_rows,
     collect_missing,
     open_worker_pool,
@@ -31,10 +31,10 @@ from nightloop.tasks.resources import keep_open, read
 from nightloop.tasks.run_bakeoff import newest_collected, shared_directory, write_history
 from nightloop.tasks.run_tuning import place_of_plan, publish_tuning
 from nightloop.tasks.schedule import newest_period, period_name
-from nightloop.tasks.tuning.periods import SearchPeriods, last_searched, search_periods
-from nightloop.tasks.tuning.result import TuningResult
+from nightloop.tasks.tuning.search_periods import SearchPeriods, last_searched, search_periods
 from nightloop.tasks.tuning.spaces import searched_strategies
 from nightloop.tasks.tuning.tuned_plan import follow_tuned
+from nightloop.tasks.tuning.tuning_result import TuningResult
 
 LONGEST, MOST = 10_080.0, 10_000  # minutes, which is a week; trials of a strategy
 
@@ -104,7 +104,7 @@ def read_space(path: str) -> dict[str, Any]:
 
 def wrong_numbers(budget: float, trials: int, runner: Runner, workers: int) -> list[str]:
     """Every number that is out of range, in a sentence each."""
-    wrong = check_workers(runner, workers)
+    wrong = check_runner(runner, workers)
     if not 0 < budget <= LONGEST:
         wrong.append(f"budget: given {budget:g} minutes; give more than 0 and at most {LONGEST:,.0f}; 10 is usual")
     if not 1 <= trials <= MOST:

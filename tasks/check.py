@@ -5,7 +5,7 @@ from __future__ import annotations
 from nightloop.tasks.inspection.sample import Sample, sample_source
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import redact_errors
+from nightloop.tasks.plan.safe_text import hide_secrets
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import lake_credentials
 from nightloop.tasks.sources import build
@@ -15,5 +15,5 @@ from nightloop.tasks.sources import build
 def check(plan: Plan, whole: bool) -> Sample:
     """A sample of the rows of the plan's source, or all of them. Raises as the source does if nothing can be read."""
     settings = Settings()
-    with redact_errors():
+    with hide_secrets():
         return sample_source(plan, build(plan.source), settings, lake_credentials(settings, plan), whole)

@@ -16,7 +16,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import actor, open_lake, open_store
 from nightloop.tasks.retention.garbage import collect_garbage as sweep_store
-from nightloop.tasks.retention.garbage import expired_versions, restore_from_trash, unneeded_keys
+from nightloop.tasks.retention.garbage import expired_versions, restore_objects, unneeded_keys
 from nightloop.tasks.retention.needed_blobs import reads_of
 
 UNDER_WAY = timedelta(days=1)  # younger files of the lake may belong to a writer that still works
@@ -100,7 +100,7 @@ def restore_trash(number: str, act: RemovalRequest) -> list[str]:
     text = number.strip().lower()
     if text != "all" and not re.fullmatch("[0-9]{1,8}", text):
         raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
-    restored = restore_from_trash(open_store(), None if text == "all" else int(text), act)
+    restored = restore_objects(open_store(), None if text == "all" else int(text), act)
     return [f"{len(restored)} objects were brought back from the trash", *restored[:SHOWN]]
 
 

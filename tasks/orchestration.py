@@ -26,7 +26,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 
 from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message, mistake_message
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import escape_controls, locate_errors, redact_errors
+from nightloop.tasks.plan.safe_text import escape_controls, hide_secrets, locate_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import as_command, progress_line, terminal
 
@@ -148,7 +148,7 @@ class Task(Generic[P, R]):
         worth: Callable[[object], bool],
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn: Callable[P, R] = redact_errors()(
+        self.fn: Callable[P, R] = hide_secrets()(
             locate_errors(fn, lambda *given: self.run_title(self._bind_arguments(*given)))
         )
         self.title, self.pauses, self.worth = title, tuple(pauses), worth

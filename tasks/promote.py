@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from nightloop.tasks.artifacts import show_markdown
-from nightloop.tasks.gate.policy import pins_by_hand, proposed
+from nightloop.tasks.gate.policy import promotion_pins, proposed
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects.clock import store_time
 from nightloop.tasks.objects.copies import with_copies
@@ -42,7 +42,7 @@ def promote_by_hand(
 ) -> str:
     """Promote one night's checkpoint. `decision`: the reason, and whether to ignore the gate's verdict.
 
-    `pin`: whether the gate may not move it; None: as `pins_by_hand` says.
+    `pin`: whether the gate may not move it; None: as `promotion_pins` says.
     """
     objects = open_store()
     newest, at = promotions.newest_nights(objects, plan)
@@ -53,7 +53,7 @@ def promote_by_hand(
         )
     reason, force = decision
     act = Act(actor(), when, redact(reason), at, store_time(objects))
-    pinned = pins_by_hand(strategy.strip(), period.strip(), manifest.strip(), pin)
+    pinned = promotion_pins(strategy.strip(), period.strip(), manifest.strip(), pin)
     chosen = strategy.strip() or proposed(night)
     return _report_outcome(
         promotions.promote_checkpoint(objects, night, chosen, act, force, pinned, partial(_smoke_test, objects))

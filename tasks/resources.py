@@ -22,7 +22,7 @@ from nightloop.tasks.plan import load
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.load import STORED, find_plan
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import redact_errors
+from nightloop.tasks.plan.safe_text import hide_secrets
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.entries import GATE
 
@@ -39,7 +39,7 @@ class Resources:
 _OPEN: ContextVar[Resources | None] = ContextVar("resources", default=None)
 
 
-@redact_errors()
+@hide_secrets()
 def open_store(settings: Settings | None = None) -> Objects:
     """The store: the flow's, or a new one, with credentials from the Prefect block that the settings name or the usual chain."""
     if settings is None and (resources := _OPEN.get()):
@@ -51,7 +51,7 @@ def open_store(settings: Settings | None = None) -> Objects:
 @contextmanager
 def open_lake(plan: Plan) -> Iterator[Warehouse]:
     """The pipeline's lake: the flow's, or a new one."""
-    with redact_errors():
+    with hide_secrets():
         if (resources := _OPEN.get()) and resources.pipeline == plan.pipeline:
             yield resources.lake
             return
@@ -61,7 +61,7 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
             yield warehouse
 
 
-@redact_errors()
+@hide_secrets()
 def open_store_to_read() -> Objects:
     """The store, of which nothing is written: it may be on a read-only disk."""
     settings = Settings()
@@ -86,7 +86,7 @@ def _copied_lake(plan: Plan) -> Iterator[Warehouse]:
     """A lake with a copy of the pipeline's catalog, in a temporary directory."""
     settings = Settings()
     directory = settings.home.absolute() / "lake"
-    with redact_errors(), TemporaryDirectory() as room:
+    with hide_secrets(), TemporaryDirectory() as room:
         copy = Path(room) / "lake"
         copy.mkdir()
         catalog = list(directory.glob(f"{plan.pipeline}.sqlite*"))  # with its write-ahead log
@@ -117,12 +117,12 @@ def try_lake(pipeline: str, home: Path | None = None) -> dict[int, int]:
     settings = Settings()
     if home is not None:
         settings = settings.model_copy(update={"home": home, "data": ""})
-    with redact_errors(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
+    with hide_secrets(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
         warehouse.write(lambda: None)
         return warehouse.latest()
 
 
-@redact_errors()
+@hide_secrets()
 def plan_file(plan: str) -> Path:
     """The file of the plan of this name or path. Of a plan that the store keeps (`shop@...`): a copy of it under home."""
     settings = Settings()
@@ -134,7 +134,7 @@ def plan_file(plan: str) -> Path:
     return path
 
 
-@redact_errors()
+@hide_secrets()
 def read_plan_form(plan: str) -> Plan:
     """The plan of this name or path, as it is written. Its plug-ins and their options are not checked."""
     form = load.read_form(plan_file(plan))
@@ -142,7 +142,7 @@ def read_plan_form(plan: str) -> Plan:
     return form
 
 
-@redact_errors()
+@hide_secrets()
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
     from nightloop.tasks.plugins.assembly import read_plan  # torch, which verbs that only read the record do not need

@@ -17,7 +17,7 @@ from nightloop.tasks.bakeoff.history import ReplayedPeriod, uncollected_periods,
 from nightloop.tasks.bakeoff.html_report import page
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job
 from nightloop.tasks.bakeoff.json_report import BakeoffReport, json_document
-from nightloop.tasks.bakeoff.result import CLICKS, RunResult
+from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult
 from nightloop.tasks.bakeoff.shared_inputs import file_of, write_logs
 from nightloop.tasks.bakeoff.splits import PeriodSplit
 from nightloop.tasks.bakeoff.tables import bakeoff_in_words, leaderboard, leaderboard_records

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from nightloop.tasks.artifacts import show_markdown, show_table
 from nightloop.tasks.bakeoff.early_stop import running_means
-from nightloop.tasks.bakeoff.result import RunResult, scored_period_of
+from nightloop.tasks.bakeoff.run_result import RunResult, unpack_scored_period
 from nightloop.tasks.evaluation.paired_difference import Difference, difference
 from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
@@ -28,11 +28,11 @@ from nightloop.tasks.record import manifest_store, step_cache
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.reports.format import escape_markdown, plain
 from nightloop.tasks.resources import open_store, plan_file, read
-from nightloop.tasks.tuning.result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
 from nightloop.tasks.tuning.tuned_plan import refuse_edited, tuned_document, tuned_path, write_tuned_plan
 from nightloop.tasks.tuning.tuning_page import how_it_was_found, trials_table, tuning_headline, tuning_page
+from nightloop.tasks.tuning.tuning_result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 
 
 def rows_of(outcome: RunResult, periods: Sequence[int]) -> Weights:
@@ -61,7 +61,7 @@ def mean_over(plan: Plan, metric: str, kind: str, outcome: RunResult, periods: S
 def gain_over(metric: str, kind: str, after: RunResult, before: RunResult, periods: Sequence[int]) -> Difference | None:
     """`after` minus `before` on the same rows, plus is better; None if there are too few users."""
     first, second = rows_of(after, periods), rows_of(before, periods)
-    pairs = [(scored_period_of(first, p, kind), scored_period_of(second, p, kind), p) for p in periods]
+    pairs = [(unpack_scored_period(first, p, kind), unpack_scored_period(second, p, kind), p) for p in periods]
     scored = [(a, b, p) for a, b, p in pairs if a and b]
     return difference([pair[:2] for pair in scored], metric, [p for _, _, p in scored])
 

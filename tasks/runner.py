@@ -30,7 +30,7 @@ from nightloop.tasks.clusters.work import Identity, Work
 from nightloop.tasks.objects.objects import open_for_reading
 from nightloop.tasks.objects.store_id import read_store_id
 from nightloop.tasks.plan.errors import ConflictError
-from nightloop.tasks.plan.safe_text import guard_process, redact_errors
+from nightloop.tasks.plan.safe_text import guard_process, hide_secrets
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import credentials
 from nightloop.tasks.training.process_group import divided, exchange, process_group
@@ -241,7 +241,7 @@ def _identity() -> Identity:
     )
 
 
-@redact_errors()  # the texts that a worker logs and raises hold what it read, and its own credentials
+@hide_secrets()  # the texts that a worker logs and raises hold what it read, and its own credentials
 def _compute(work: Work) -> Any:
     """Do the work, on a worker. Raises ConflictError if the worker is not of the run's version and store."""
     if difference := work.of.difference(_identity()):

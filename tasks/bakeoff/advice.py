@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nightloop.tasks.bakeoff.result import CLICKS
 from nightloop.tasks.bakeoff.results import ResultRow, Results
+from nightloop.tasks.bakeoff.run_result import CLICKS
 from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.reports.format import join_words, number, plural, seconds, size
 

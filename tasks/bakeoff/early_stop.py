@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from nightloop.tasks.bakeoff.result import scored_period_of
+from nightloop.tasks.bakeoff.run_result import unpack_scored_period
 from nightloop.tasks.evaluation.summary import direction, summarize_metrics
 from nightloop.tasks.modules.checkpoint import Weights
 
@@ -43,7 +43,7 @@ def running_means(rows: Weights, kind: str, metric: str, family: str, k: Sequenc
     """By scored period the mean of the metric over all rows up to and including it."""
     running, total, count = dict[int, float](), 0.0, 0.0
     for period in sorted({int(name.split("/")[1]) for name in rows if name.startswith(f"{kind}/")}):
-        means = summarize_metrics(scored_period_of(rows, period, kind), family, k)
+        means = summarize_metrics(unpack_scored_period(rows, period, kind), family, k)
         total, count = total + means["rows"] * means.get(metric, 0.0), count + means["rows"]
         running[period] = total / count if count else 0.0
     return running

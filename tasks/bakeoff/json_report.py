@@ -9,8 +9,8 @@ from pydantic import JsonValue
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.entrants import metrics_of
 from nightloop.tasks.bakeoff.history import ReplayedPeriod
-from nightloop.tasks.bakeoff.result import CLICKS
 from nightloop.tasks.bakeoff.results import ResultRow, Results
+from nightloop.tasks.bakeoff.run_result import CLICKS
 from nightloop.tasks.bakeoff.splits import PeriodSplit
 from nightloop.tasks.evaluation.paired_difference import Difference
 

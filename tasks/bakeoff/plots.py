@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nightloop.tasks.bakeoff.json_report import BakeoffReport, learning_times, title_of
-from nightloop.tasks.bakeoff.result import CLICKS
+from nightloop.tasks.bakeoff.run_result import CLICKS
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.reports import plot_style as d
 from nightloop.tasks.reports.format import count, seconds

@@ -15,7 +15,7 @@ from typing import cast
 from torch import Tensor
 
 from nightloop.tasks.bakeoff.early_stop import StopRule, running_means
-from nightloop.tasks.bakeoff.result import CLICKS, RunResult, rows_folder
+from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult, rows_folder
 from nightloop.tasks.bakeoff.shared_inputs import file_of, logs_at_close, read_candidates
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.data.logs import Logs

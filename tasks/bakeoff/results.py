@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nightloop.tasks.bakeoff.entrants import Entrant
-from nightloop.tasks.bakeoff.result import RunResult, mean_user_rows
-from nightloop.tasks.bakeoff.result import scored_period_of as scored_rows
+from nightloop.tasks.bakeoff.run_result import RunResult, mean_user_rows
+from nightloop.tasks.bakeoff.run_result import unpack_scored_period as scored_rows
 from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
 from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics
 from nightloop.tasks.modules.checkpoint import Weights

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from nightloop.tasks.plan.errors import PlanError, mistake_message
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
-from nightloop.tasks.plan.safe_text import redact_errors
+from nightloop.tasks.plan.safe_text import hide_secrets
 from nightloop.tasks.plan.yaml_reader import read_mapping
 
 Kind = Literal["uniform", "popular"]
@@ -66,7 +66,7 @@ class BakeoffSpec(BaseModel):
         return ("uniform", "popular") if self.candidates == "both" else (self.candidates,)
 
 
-@redact_errors()
+@hide_secrets()
 def load_spec(path: str, options: Mapping[str, Any]) -> BakeoffSpec:
     """The specification in a YAML file (no path: an empty one), with `options` that were given put over it.
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from nightloop.tasks.bakeoff.early_stop import StopRule
 from nightloop.tasks.bakeoff.replay import ReplayInputs, replay_cell
-from nightloop.tasks.bakeoff.result import RunResult
+from nightloop.tasks.bakeoff.run_result import RunResult
 from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, read_all_logs, write_candidates, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.data.logs import Logs

@@ -62,7 +62,7 @@ def summarize_metrics(
     >>> found["recall@5"], found["recall@5/new_user"], found["rows/new_user"]
     (0.5, 0.0, 1.0)
     """
-    check_columns_of(scored, family)
+    count_scored_rows(scored, family)
     columns = {column: np.asarray(values) for column, values in scored.items()}
     measure = (lambda part: _summarize_ranking(part, ks)) if family == "ranking" else _summarize_clicks
     found = measure(columns)
@@ -104,13 +104,13 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     [1.0, 0.0]
     """
     if metric in ("logloss", "auc"):
-        check_columns_of(scored, "ctr")
+        count_scored_rows(scored, "ctr")
         measure_rows = ctr_metrics.logloss if metric == "logloss" else auc.auc_values
         return measure_rows(scored["label"], scored["prediction"])
     name, _, k = metric.removeprefix(CATALOGUE).partition("@")
     if name not in ("recall", "ndcg") or not k.isdigit():
         raise DataError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K, logloss and auc")
-    check_columns_of(scored, "ranking")
+    count_scored_rows(scored, "ranking")
     prefix = CATALOGUE if metric.startswith(CATALOGUE) else ""
     if f"{prefix}above" not in scored or (prefix and bool((np.asarray(scored[f"{prefix}above"]) < 0).any())):
         raise PlanError(f"{metric} needs ranking.catalogue: true in the plan; not every row was ranked against it")
@@ -131,7 +131,7 @@ def slice_rows(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
     return new if name.startswith("new") else ~new
 
 
-def check_columns_of(scored: Mapping[str, ArrayLike], family: str) -> int:
+def count_scored_rows(scored: Mapping[str, ArrayLike], family: str) -> int:
     """The number of rows. Raises DataError if `scored` is not a whole and clean record of its family."""
     if family not in NEEDED:
         raise DataError(f"no family {family!r}; there are {' and '.join(NEEDED)}")

@@ -103,7 +103,7 @@ def proposed(night: Manifest) -> str:
     return winner
 
 
-def pins_by_hand(strategy: str, period: str, manifest: str, pin: bool | None) -> bool:
+def promotion_pins(strategy: str, period: str, manifest: str, pin: bool | None) -> bool:
     """Whether a promotion by hand pins its checkpoint.
 
     `pin` says so. If it is None: a strategy alone is not pinned, and its newer checkpoints go on serving. A period, or a

@@ -32,7 +32,7 @@ from nightloop.tasks.lake.statements import fill_in, statement
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import redact_errors
+from nightloop.tasks.plan.safe_text import hide_secrets
 from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
@@ -70,7 +70,7 @@ class Warehouse:
         name it. Raises DataError for a catalog that a newer release wrote, StoreError if the catalog cannot be reached.
         """
         directory = settings.home.absolute() / "lake"
-        with redact_errors(), unwrap_interrupts(), scratch(directory) as room, _connect(settings, room) as connection:
+        with hide_secrets(), unwrap_interrupts(), scratch(directory) as room, _connect(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory), settings.data_path(pipeline))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:

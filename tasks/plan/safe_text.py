@@ -1,6 +1,6 @@
 """Safe text: text that leaves the process, to a terminal, a log or a state: credentials masked, control characters escaped.
 
-`redact_errors` wraps every task and the functions that open plan, store and lake, so that errors are masked before Prefect
+`hide_secrets` wraps every task and the functions that open plan, store and lake, so that errors are masked before Prefect
 stores them; `guard_process` does the same for log records and for uncaught exceptions.
 """
 
@@ -50,8 +50,8 @@ def json_of(value: object, indent: int | None = None) -> str:
 
 
 @contextmanager
-def redact_errors() -> Iterator[None]:
-    """A block, or as `@redact_errors()` a function, whose errors carry no credential."""
+def hide_secrets() -> Iterator[None]:
+    """A block, or as `@hide_secrets()` a function, whose errors carry no credential."""
     guard_process()
     try:
         yield

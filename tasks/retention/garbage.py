@@ -74,7 +74,7 @@ def collect_garbage(
             return GarbageReport(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
 
 
-def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
+def restore_objects(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
     """Restore all objects in the trash, or those of removal `number`. Returns their keys.
 
     Raises NotReady if there is no such removal in the trash, ConflictError while a sweep is running.

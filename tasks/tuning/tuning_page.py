@@ -11,9 +11,9 @@ from nightloop.tasks.reports.format import escape_html, number, plural, seconds
 from nightloop.tasks.reports.html import finding_item, html_document, section
 from nightloop.tasks.reports.plot_style import as_svg
 from nightloop.tasks.reports.table import Cell, Table, as_html
-from nightloop.tasks.tuning.result import TunedStrategy, TuningResult, strategy_in_words, value_in_words
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import setting_name
+from nightloop.tasks.tuning.tuning_result import TunedStrategy, TuningResult, strategy_in_words, value_in_words
 
 MOST = 60  # trials of a strategy in the table, the best first
 

@@ -10,8 +10,8 @@ import torch
 
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.entrants import Entrant
-from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
+from nightloop.tasks.bakeoff.run_result import RunResult
 from nightloop.tasks.modules.checkpoint import Weights, pack
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plugins.options import with_options

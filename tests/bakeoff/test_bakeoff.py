@@ -11,7 +11,7 @@ import yaml
 
 import nightloop.tasks.collect
 import nightloop.tasks.resources
-from nightloop.tasks.bakeoff.result import RunResult
+from nightloop.tasks.bakeoff.run_result import RunResult
 from nightloop.tasks.schedule import decide_override
 from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
 from tests.flows.tiny_pipeline import Tiny, begin, make, raw_plan

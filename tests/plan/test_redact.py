@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from nightloop.tasks.plan.dsn import keywords, read_catalog
 from nightloop.tasks.plan.redact import holds_credentials, redact, redact_error, without_forms
-from nightloop.tasks.plan.safe_text import escape_controls, guard_process, json_of, redact_errors, safe_text
+from nightloop.tasks.plan.safe_text import escape_controls, guard_process, hide_secrets, json_of, safe_text
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.reports.format import escape_html, escape_markdown, plain
 
@@ -200,7 +200,7 @@ def failing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["pydantic", "duckdb", "file", "group", "note"])
 def test_an_error_is_masked_with_all_that_caused_it(kind: str) -> None:
-    with pytest.raises((ValueError, FileNotFoundError)) as told, redact_errors():
+    with pytest.raises((ValueError, FileNotFoundError)) as told, hide_secrets():
         failing(kind)
     printed = "".join(traceback.format_exception(told.value))
     assert SECRET not in printed + repr(told.value) and ("***" in printed)

@@ -19,7 +19,7 @@ from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, overrides, promotion_log, step_cache, timings
-from nightloop.tasks.retention.garbage import collect_garbage, restore_from_trash
+from nightloop.tasks.retention.garbage import collect_garbage, restore_objects
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, act, draft_entry, kept, promoted, published
 
@@ -305,9 +305,9 @@ def test_a_bad_read_spoils_no_way_into_the_trash_and_none_back() -> None:
             store.held[blobs.blob_key(sha)] = b"weigh"
         if moment == "damaged in the trash":
             store.held[place] = b"weigh"
-            assert restore_from_trash(store, None, back) == [] and place in store.held
+            assert restore_objects(store, None, back) == [] and place in store.held
             continue
-        restored = restore_from_trash(cut_once(store, place if moment == "restore" else "none"), None, back)
+        restored = restore_objects(cut_once(store, place if moment == "restore" else "none"), None, back)
         assert restored == [blobs.blob_key(sha)], moment
         assert blobs.get(store, sha) == b"weights that somebody misses later", moment
 

@@ -9,7 +9,7 @@ import pytest
 
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
-from nightloop.tasks.retention.garbage import collect_garbage, restore_from_trash, unneeded_keys
+from nightloop.tasks.retention.garbage import collect_garbage, restore_objects, unneeded_keys
 from nightloop.tasks.retention.needed_blobs import reads_of
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
@@ -247,14 +247,12 @@ def test_restore_brings_everything_back() -> None:
     shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
     collect_garbage(store, "ann", 0.0)
     with pytest.raises(LookupError, match=r"no removal 9 is in the trash; there are: 1"):
-        restore_from_trash(store, 9, trash.RemovalRequest("ben", 1.0))
-    assert sorted(restore_from_trash(store, None, trash.RemovalRequest("ben", 1.0))) == sorted(
-        map(blobs.blob_key, shas)
-    )
+        restore_objects(store, 9, trash.RemovalRequest("ben", 1.0))
+    assert sorted(restore_objects(store, None, trash.RemovalRequest("ben", 1.0))) == sorted(map(blobs.blob_key, shas))
     assert all(blobs.blob_key(sha) in store.held for sha in shas)
     assert not [k for k in store.held if k.startswith("trash/")]
     with pytest.raises(LookupError, match="there are: none"):
-        restore_from_trash(store, None, trash.RemovalRequest("ben", 1.0))
+        restore_objects(store, None, trash.RemovalRequest("ben", 1.0))
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -266,7 +264,7 @@ def test_a_fault_at_every_call_of_a_restore(how: How) -> None:
         collect_garbage(store, "ann", 0.0)
         faulty = FaultyStore(store, at, how)
         with contextlib.suppress(OSError, Crash, RuntimeError):
-            restore_from_trash(faulty, None, trash.RemovalRequest("ben", 1.0))
+            restore_objects(faulty, None, trash.RemovalRequest("ben", 1.0))
         assert [blobs.get(store, sha) for sha in shas] == [b"one", b"two"]
         if faulty.calls < at:
             return
@@ -371,7 +369,7 @@ def test_restore_waits_for_a_sweep() -> None:
     collect_garbage(store, "ann", 0.0)
     lease.take_key(store, lease.SWEEP, "a sweep", 10.0, 60)
     with pytest.raises(RuntimeError, match="nothing was brought back: a sweep of the store is held by the run a sweep"):
-        restore_from_trash(store, None, trash.RemovalRequest("ben", 11.0))
+        restore_objects(store, None, trash.RemovalRequest("ben", 11.0))
 
 
 def test_the_trash_mends_a_needed_blob_that_rotted_in_its_place() -> None:

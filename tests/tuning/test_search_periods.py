@@ -6,7 +6,7 @@ import pytest
 
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.tuning.periods import LEAST, last_searched, search_periods
+from nightloop.tasks.tuning.search_periods import LEAST, last_searched, search_periods
 from tests.plan.test_plans import raw
 
 

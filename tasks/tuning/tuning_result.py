@@ -11,8 +11,8 @@ from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.reports.format import plural
-from nightloop.tasks.tuning.periods import SearchPeriods
 from nightloop.tasks.tuning.search import SettingSearch, SettingTrial
+from nightloop.tasks.tuning.search_periods import SearchPeriods
 from nightloop.tasks.tuning.spaces import SettingValues, setting_name
 
 

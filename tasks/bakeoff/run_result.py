@@ -45,7 +45,7 @@ def rows_folder(period: int, kind: str) -> str:
     return f"{kind}/{period:06d}"
 
 
-def scored_period_of(tensors: Weights, period: int, kind: str) -> dict[str, Tensor]:
+def unpack_scored_period(tensors: Weights, period: int, kind: str) -> dict[str, Tensor]:
     """The scored period of one kind; empty if it was not scored."""
     return unpack(rows_folder(period, kind), tensors)
 
