@@ -44,21 +44,26 @@ def fit_blend_weights(
     buckets: int,
     shrinkage: float,
     free: NDArray[np.bool_],
+    pairs: NDArray[np.bool_],
     listing: Listing,
 ) -> Floats:
-    """The weights of every bucket of users: [buckets, K].
+    """The weights of every bucket of users: [buckets, K]. The first bucket holds users without a history.
 
     First the weights of all users, then those of each bucket, drawn towards them as if by `shrinkage` choices. The
     likelihood counts every choice alike, also those far down the list. So columns without which the metric is not lower
     are left out, one after the other, and the buckets' own weights are taken only if the metric is higher with them.
-    Columns that are not `free` are left out.
+    Columns that are not `free` are left out. Columns of `pairs` say nothing of users without a history: if no others are
+    left, these users have the weights that all users would have without `pairs`.
     """
     center = _drop_columns(choices, free, listing)
-    own = np.stack([
-        fit_conditional_logit(choices.select(bucket == number), center, shrinkage, center > 0) for number in range(buckets)
-    ])  # fmt: skip
     same = np.tile(center, (buckets, 1))
-    return own if listing.mean(choices, own[bucket]) > listing.mean(choices, center) else same
+    if not (center > 0)[~pairs].any() and (free & ~pairs).any():
+        same[0] = _drop_columns(choices, free & ~pairs, listing)
+    own = np.stack([
+        fit_conditional_logit(choices.select(bucket == number), middle, shrinkage, middle > 0)
+        for number, middle in enumerate(same)
+    ])  # fmt: skip
+    return own if listing.mean(choices, own[bucket]) > listing.mean(choices, same[bucket]) else same
 
 
 def _drop_columns(choices: Choices, free: NDArray[np.bool_], listing: Listing) -> Floats:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
@@ -25,6 +26,7 @@ from nightloop.tasks.retraining.member_scores import (
     EDGES,
     RIVALS,
     ChoiceSets,
+    Member,
     activity_buckets,
     choice_sets,
     column_scales,
@@ -66,7 +68,8 @@ class Blend:
     Every member continues by itself. At the close of a period the members as they were before it are compared on it:
     the weights, 0 or more, are those under which the items that were taken are likeliest among 100 candidates that were
     not (conditional logit), in the last two periods. Users who took nothing yet, 1 to 4 times, and 5 times or more have
-    weights of their own, which are drawn towards the weights of all users as if by `shrinkage` rows. Then the members
+    weights of their own, which are drawn towards the weights of all users as if by `shrinkage` rows. Where these leave only pair
+    scores, users who took nothing yet have the weights that would be best without these. Then the members
     learn, and the sum of their new scores is served: tables side by side, and pair scores.
 
     The floor: if the plan's leading metric of the blend over the last `floor` nights is below that of a member, against
@@ -164,7 +167,7 @@ class Blend:
         members = [member_of(model, one.weights) for one in learned]
         free = np.array([number not in failed for number, one in enumerate(members) for _ in one.columns])
         if len(candidates.logs):
-            weights = self._fit([earlier, newest], fitted, free, logs)
+            weights = self._fit([earlier, newest], fitted, free, _pair_columns(members), logs)
             fitted = ScoreWeights(weights, column_scales(members, candidates, logs))
         usable = ScoreWeights(fitted.weights * torch.from_numpy(free), fitted.scales)
         served = compose(model, members, usable.coefficients, activity_buckets(logs, logs.period))
@@ -179,7 +182,8 @@ class Blend:
         self,
         sets: Sequence[ChoiceSets],
         before: ScoreWeights,
-        free: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        free: NDArray[np.bool_],
+        pairs: NDArray[np.bool_],
         logs: Logs,
     ) -> Tensor:
         """The weights of every bucket [buckets, K], by the choices of the last periods."""
@@ -191,7 +195,8 @@ class Blend:
             log.warning("no member of the blend tells the items of this period apart: the weights of before stay")
             return before.weights
         many = logs.sizes[1] if logs.metric.startswith(CATALOGUE) else logs.ranking.negatives
-        found = fit_blend_weights(choices, bucket, BUCKETS, self.shrinkage, useful, Listing(logs.metric, many))
+        listing = Listing(logs.metric, many)
+        found = fit_blend_weights(choices, bucket, BUCKETS, self.shrinkage, useful, pairs, listing)
         return torch.from_numpy(found)
 
     def _memory(
@@ -222,6 +227,11 @@ def _standardised(sets: ChoiceSets, scales: Tensor) -> ChoiceSets:
     """The choices with each column divided by its standard deviation; 0 if that is 0."""
     unit = torch.where(scales > 0, 1 / scales.clamp(min=1e-30), 0.0).float()
     return ChoiceSets((sets.scores * unit).clamp(-6e4, 6e4), sets.count, sets.bucket)
+
+
+def _pair_columns(members: Sequence[Member]) -> NDArray[np.bool_]:
+    """Which columns are pair scores: [K]."""
+    return np.array([number > 0 for member in members for number in range(len(member.columns))])
 
 
 def _no_choices(columns: int) -> ChoiceSets:

@@ -42,6 +42,7 @@ from tests.strategies.low_items import low_items
 MODEL = MF(width=3, biases=True)
 FINE = FineTune(TrainConfig(epochs=2, batch_size=16))
 MEMBERS = (FINE, Popularity(), ItemKNN())
+NO_PAIRS = np.full(2, False)
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,30 @@ def test_a_column_that_the_metric_does_not_need_is_left_out() -> None:
     features[:200, 0, 1] -= 1
     choices, free, bucket = Choices(features, np.full(400, 20)), np.array([True, True]), np.arange(400) % 2
     assert fit_conditional_logit(choices, np.zeros(2), 1.0, free)[1] >= 0
-    found = fit_blend_weights(choices, bucket, 2, 100.0, free, Listing("ndcg@1", 20))
+    found = fit_blend_weights(choices, bucket, 2, 100.0, free, NO_PAIRS, Listing("ndcg@1", 20))
     alone = fit_conditional_logit(choices, np.zeros(2), 1.0, np.array([True, False]))
     assert Listing("ndcg@1", 20).mean(choices, found[bucket]) >= Listing("ndcg@1", 20).mean(choices, alone)
-    assert fit_blend_weights(choices, bucket, 2, 100.0, np.array([False, True]), Listing("ndcg@1", 20))[:, 0].sum() == 0
+    assert (
+        fit_blend_weights(choices, bucket, 2, 100.0, np.array([False, True]), NO_PAIRS, Listing("ndcg@1", 20))[
+            :, 0
+        ].sum()
+        == 0
+    )
+
+
+def test_users_without_a_history_are_ranked_where_pair_scores_alone_are_best_for_all_others() -> None:
+    """The second column decides every row of the others, and is 0 for users without a history."""
+    random = np.random.default_rng(4)
+    features = random.normal(size=(300, 21, 2))
+    features[:, 0] += (0.5, 8.0)
+    choices, bucket = Choices(features, np.full(300, 20)), np.ones(300, np.int64)
+    pairs, listing = np.array([False, True]), Listing("ndcg@20", 20)
+    found = fit_blend_weights(choices, bucket, 2, 100.0, np.full(2, True), pairs, listing)
+    assert found[1, 0] == 0 < found[1, 1], "the others need no popularity"
+    assert found[0, 0] > 0 == found[0, 1]
+    assert (fit_blend_weights(choices, bucket, 2, 100.0, pairs, pairs, listing)[0] == found[1]).all(), (
+        "nothing else is free"
+    )
 
 
 def test_buckets_with_tastes_of_their_own_have_weights_of_their_own() -> None:
@@ -165,9 +186,9 @@ def test_buckets_with_tastes_of_their_own_have_weights_of_their_own() -> None:
     for number in (0, 1):
         features[bucket == number, 0, number] += 2
     choices = Choices(features, np.full(2000, 10))
-    found = fit_blend_weights(choices, bucket, 2, 10.0, np.full(2, True), Listing("ndcg@5", 10))
+    found = fit_blend_weights(choices, bucket, 2, 10.0, np.full(2, True), NO_PAIRS, Listing("ndcg@5", 10))
     assert found[0, 0] > 5 * found[0, 1] and found[1, 1] > 5 * found[1, 0]
-    drawn = fit_blend_weights(choices, bucket, 2, 1e6, np.full(2, True), Listing("ndcg@5", 10))
+    drawn = fit_blend_weights(choices, bucket, 2, 1e6, np.full(2, True), NO_PAIRS, Listing("ndcg@5", 10))
     assert np.abs(drawn[0] - drawn[1]).max() < 0.01
 
 
@@ -192,7 +213,7 @@ def test_weights_are_of_the_members_as_they_were_before() -> None:
     features = torch.cat([sets[0].scores.half().float(), sets[1].scores]).double().numpy()
     choices = Choices(features, torch.cat([one.count for one in sets]).numpy())
     bucket = torch.cat([one.bucket for one in sets]).numpy()
-    expected = fit_blend_weights(choices, bucket, 3, 5.0, np.full(4, True), Listing("ndcg@20", 999))
+    expected = fit_blend_weights(choices, bucket, 3, 5.0, np.full(4, True), np.arange(4) == 3, Listing("ndcg@20", 999))
     assert chain[4].memory["weights"].numpy() == pytest.approx(expected, abs=1e-3)
     assert len(set(bucket.tolist())) > 1 and len(chain[4].memory["nights"]) == 3
 
