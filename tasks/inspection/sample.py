@@ -31,6 +31,8 @@ from nightloop.tasks.validation.result import Validation
 MOST = 100_000  # rows of a sample
 SEVERAL = r"[|]|^\s*\["  # what a text has that holds several values: | between them, or a list of JSON
 POINTED = r"^\s*-?[0-9]*[.][0-9]*\s*$"  # a number with a point
+CLOCK = ":[0-9]{2}"  # what a time has
+OFFSET = r"(?:[Zz]|UTC|GMT|[A-Za-z]/[A-Z]\w+|:[0-9.,]+\s*[+-][0-9]{2}(?::?[0-9]{2})?)(?: [0-9]{4})?\s*$"  # of a time, and a year after it
 THOUSANDS = r"^\s*-?[1-9][0-9]{0,2}[.][0-9]{3}\s*$"  # a number whose point may separate thousands
 BEYOND = "after the last one of the calendar"
 EXAMPLES = 3  # of ids and times
@@ -47,6 +49,7 @@ class SampleNotes:
     cut: bool = False  # whether rows were left out
     coarse: str = ""  # the column of times, if its type is too coarse for seconds
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
+    offsets: dict[bool, str] = field(default_factory=dict)  # whether a time has an offset -> the first such time
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
     several: dict[str, str] = field(
         default_factory=dict
@@ -157,6 +160,7 @@ def _take_notes(
             micros = batch.column("_micros").drop_null().to_numpy()
             _note_outside(notes, file, source, plan, micros)
             _note_times(notes.times, head, columns.time)
+            _note_offsets(notes.offsets, batch, columns.time)
             if pa.types.is_float32(head.column(columns.time).type):
                 notes.coarse = columns.time
         for role, name in (("user", columns.user), ("item", columns.item)):
@@ -177,6 +181,23 @@ def _note_times(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
             raw = None if at is None else values[row].as_py()  # what cannot be read may be beyond the times of Python
             time = _in_utc(raw) if isinstance(raw, datetime) else ""
             noted.setdefault(time or text, "no time" if at is None else _iso(at))
+
+
+def _note_offsets(noted: dict[bool, str], batch: pa.RecordBatch, name: str) -> None:
+    """A time with an offset, and one without, if the batch has such."""
+    values = flat_column(batch, name)
+    if pa.types.is_timestamp(values.type):
+        texts = pc.drop_null(values).slice(0, 1).cast(pa.string())
+        with_offset = pa.array([values.type.tz is not None] * len(texts))
+    elif pa.types.is_string(values.type):
+        texts = values.filter(pc.match_substring_regex(values, CLOCK))
+        with_offset = pc.match_substring_regex(texts, OFFSET)
+    else:
+        return
+    for kind in (True, False):
+        found = texts.filter(pc.equal(with_offset, kind))
+        if len(found):
+            noted.setdefault(kind, found[0].as_py())
 
 
 def _in_utc(time: datetime) -> str:

@@ -23,6 +23,7 @@ LINE = "_line"  # for a row that a source could not parse: this column holds its
 INSTANT = "_instant"  # for a row of the lake that is staged again: its time, where that was read before
 PRIVATE = '{"arrival":null,"_key":null,"_none":null,"_instant":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
 LONGEST = 255  # bytes of a column's name
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # since 1970: of the years 1 and 9999
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,13 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     _refuse_other_columns(batch, columns)
     batch, wrong = join_lists(batch, columns.multi_value)
     wrong |= clock_changes(flat_column(batch, columns.time), columns.time_writing)
+    times, beyond = _dates_to_times(flat_column(batch, columns.time))
+    wrong |= beyond
     batch, size = _with_lines(batch, wrong), batch.num_rows
     none = pa.nulls(size, pa.string())
     arrays: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
-        "time": _dates_to_times(flat_column(batch, columns.time)),
+        "time": times,
         "user": as_ids(flat_column(batch, columns.user), columns.user),
         "item": as_ids(flat_column(batch, columns.item), columns.item),
         "label": _number_column(batch, columns.label) if columns.label else none,
@@ -192,9 +195,18 @@ def _with_lines(batch: pa.RecordBatch, wrong: Mapping[int, str]) -> pa.RecordBat
     return batch.set_column(index, LINE, pc.coalesce(batch.column(index), found))
 
 
-def _dates_to_times(values: pa.Array) -> pa.Array:
-    """Dates as times at midnight, because other files of the delivery may have times in this column."""
-    return values.cast(pa.timestamp("us")) if pa.types.is_date(values.type) else values
+def _dates_to_times(values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Dates as times at midnight, because other files of the delivery may have times in this column; and the rows whose date is none of
+    the years 1 to 9999, such as infinity of PostgreSQL, with what is wrong."""
+    if not pa.types.is_date(values.type):
+        return values, {}
+    days = values.cast(pa.date32()).cast(pa.int32())
+    here = pc.and_(pc.greater_equal(days, FIRST_DAY), pc.less_equal(days, LAST_DAY))
+    rows = pc.indices_nonzero(pc.fill_null(pc.invert(here), False)).to_pylist()
+    times = pc.if_else(here, days, None).cast(pa.date32()).cast(pa.timestamp("us"))
+    return times, {
+        row: f"its date is infinite, or of no year from 1 to 9999: {days[row]} days since 1970" for row in rows
+    }
 
 
 def nested_values(file: str, name: str, example: str) -> str:

@@ -27,6 +27,11 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"the column {plain(sample.notes.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
             "64-bit floats or as integers"
         )
+    if len(offsets := sample.notes.offsets) > 1:
+        texts.append(
+            f"some times have an offset from UTC, such as {plain(offsets[True], 60)!r}, and others have none, such as "
+            f"{plain(offsets[False], 60)!r}, and are taken for UTC: if they are of another zone, write their offset"
+        )
     texts += [
         f"no row of the column {plain(name, 60)} has several values, such as {plain(value, 60)!r}: write | between them, or take it "
         "out of `multi_value`"

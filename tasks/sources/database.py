@@ -27,7 +27,7 @@ DATES = ("DATE", "TIMESTAMP")
 NUMBERS = ("DECIMAL", "DOUBLE")  # as DuckDB calls NUMERIC with digits and without
 WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)")
 DAY = timedelta(days=1)
-UNREADABLE = ("JSON", "INTERVAL", "BIT", "BIGNUM")
+UNREADABLE = ("JSON", "INTERVAL", "BIT", "BIGNUM", "UHUGEINT")  # Arrow makes negative numbers of large ones of the last
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """Doubtful values: texts that were read in another encoding than they were written in, ids that are several, dates, one id in upper and
-lower case, or everybody's, and times that stand for a missing one or lie far from all others."""
+lower case, or everybody's, and times that stand for a missing one, lie far from all others, or are of a clock of 12 hours."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: int, v
     yield from _ids(warehouse, version_key)
     yield from _crowd(warehouse, version_key)
     yield from _times(warehouse, version_key)
+    yield from _half_days(warehouse, version_key)
 
 
 def _other_encodings(warehouse: Warehouse, columns: Columns, version_key: dict[str, int]) -> Iterator[Check]:
@@ -80,6 +81,17 @@ def _crowd(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]
             "an id"
         )
         yield Check("share of rows of one user", "warn", seen["most"] / seen["rows"], high=CROWD, example=example)
+
+
+def _half_days(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+    """A check if rows that come in order go back from 12 to 1 o'clock of the same day, and none lies at another hour."""
+    (seen,) = warehouse.query("validate/clock_turns", version_key).to_pylist()
+    if seen["turns"] and seen["turns"] > seen["back"] / 2:
+        example = (
+            f"{seen['turns']:.0f} times a row at 1 o'clock comes after one at 12 o'clock of the same day, as on a clock of 12 hours. "
+            "Without AM and PM afternoons are mornings: write the hours 0 to 23, in Java with HH and not hh"
+        )
+        yield Check("rows between 1:00 and 12:59 o'clock", "warn", seen["rows"], high=0, example=example)
 
 
 def _times(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:

@@ -26,6 +26,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
+from nightloop.tasks.validation.lost_zeros import lost_zero_checks
 from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.rounded_ids import rounded_id_checks
@@ -80,6 +81,7 @@ def validate_period(
     checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
     checks += two_form_checks(warehouse, period.index, version, nights.vocabulary)
     checks += rounded_id_checks(warehouse, period.index, version)
+    checks += lost_zero_checks(warehouse, period.index, version, nights.vocabulary)
     checks += doubtful_value_checks(warehouse, plan.columns, period.index, version)
     results = _judge_period(checks)
     checks = [_with_ids(warehouse, (period.index, version), nights, check, results) for check in checks]

@@ -213,3 +213,30 @@ def test_points_that_may_separate_thousands_are_told(tmp_path: Path, numbers: tu
     text = "user,item,time,cases\n" + "".join(f"u{n},{n},{{day}}T10:00,{number}\n" for n, number in enumerate(numbers))
     found = check(str(delivered(tmp_path, "csv", text, columns)))["problems"]
     assert any("column cases have three digits behind it, such as '2.155'" in text for text in found) is told
+
+
+@pytest.mark.parametrize(("times", "told"), [
+    (("10:00:00Z", "11:00:00"), True), (("10:00:00.5+01:00", "11:00"), True), (("10:00:00-05", "11:00:00.000"), True),
+    (("10:00:00Z", "11:00:00+0100", "12:00 UTC", "12:00:00 Europe/Paris"), False), (("10:00", "11:00:00"), False),
+])  # fmt: skip
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_times_with_an_offset_beside_others_without_one_are_told(
+    tmp_path: Path, ending: str, times: tuple[str, ...], told: bool
+) -> None:
+    """rucio-sense-dmm 31, food4kids 257: one column with UTC of some rows and the local time of others."""
+    rows = [{"user": f"u{n}", "item": str(n), "time": f"{{day}}T{time}"} for n, time in enumerate(times)]
+    text = "user,item,time\n" + "".join(",".join(row.values()) + "\n" for row in rows)
+    if ending == "jsonl":
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+    found = check(str(delivered(tmp_path, ending, text)))["problems"]
+    assert any("some times have an offset from UTC, such as " in text for text in found) is told
+
+
+def test_files_of_times_with_a_zone_beside_others_without_one_are_told(tmp_path: Path) -> None:
+    """hardwood 584: the flag isAdjustedToUTC of Parquet, true in one file and false in another."""
+    plan = delivered(tmp_path, "parquet", CSV)
+    for day in DAYS:
+        at = datetime(2026, 1, day, 10, tzinfo=UTC if day == 1 else None)
+        pq.write_table(pa.table({"user": ["ann"], "item": [1], "time": [at]}), tmp_path / f"2026-01-0{day}.parquet")
+    told = "some times have an offset from UTC, such as '2026-01-01 10:00:00.000000Z', and others have none, such as '2026-01-03 10:00:00"
+    assert any(told in text for text in check(str(plan))["problems"])

@@ -258,4 +258,27 @@ def words() -> Iterator[Case]:
     yield Case("a thousand milliseconds", "a.csv", text, [("u0", NOON)], odd, wanted=("user", "time"))
 
 
-REPORTED = [*words(), *decimals(), *shifted(), *floats(), *alike(), *times(), *parts(), *fillings(), *category_floats()]
+def endless() -> Iterator[Case]:
+    """Dates that are infinite (duckdb-postgres 102), or of no year that is read: one of them stopped the night with an error of Arrow."""
+    days = pa.array([20_454, 2**31 - 1, None, 1 - 2**31, 2_932_897], pa.int32()).cast(pa.date32())
+    table = parquet(user=["u0", "x", "y", "x", "x"], item=[1] * 5, time=days)
+    aside = [
+        ("unreadable_row", f"its date is infinite, or of no year from 1 to 9999: {day}")
+        for day in (2**31 - 1, 1 - 2**31, 2_932_897)
+    ]
+    rows = [("u0", datetime(2026, 1, 1, tzinfo=UTC))]
+    yield Case("infinite dates", "a.parquet", table, rows, [*aside, ("null_time", '"y"')], wanted=("user", "time"))
+
+
+REPORTED = [
+    *endless(),
+    *words(),
+    *decimals(),
+    *shifted(),
+    *floats(),
+    *alike(),
+    *times(),
+    *parts(),
+    *fillings(),
+    *category_floats(),
+]

@@ -140,7 +140,7 @@ def test_mysql_is_asked_for_times_in_utc_and_for_numbers(lake: Warehouse, monkey
     assert "mysql_tinyint1_as_boolean = false" in statement("catalog/mysql_numbers")
 
 
-@pytest.mark.parametrize("kind", ["INTERVAL", "BIT", "BIGNUM"])
+@pytest.mark.parametrize("kind", ["INTERVAL", "BIT", "BIGNUM", "UHUGEINT"])
 def test_types_that_are_not_read(lake: Warehouse, tmp_path: Path, kind: str) -> None:
     with duckdb.connect(tmp_path / "shop.duckdb") as shop:
         shop.execute(f'CREATE TABLE plays (who TEXT, what INT, "at" TIMESTAMP, kind {kind})')

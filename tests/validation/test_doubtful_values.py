@@ -146,6 +146,17 @@ def test_a_log_that_counts_its_rows_from_0_has_no_missing_times() -> None:
     assert _reasons([0] * 400) == ["warning: rows at the start of 1970 is 400, allowed is at most 0: a missing time"]
 
 
+def test_a_clock_of_12_hours_is_shown() -> None:
+    """etaoin 192, nifi 878, egovframe 230: Java's hh, with which the afternoon was the morning."""
+    day = [n * DAY // 400 for n in range(400)]
+    half = [YEARS + ((n // 3_600_000_000 + 11) % 12 + 1) * 3_600_000_000 + n % 3_600_000_000 for n in day]
+    (reason,) = _reasons(half)
+    shown = "rows between 1:00 and 12:59 o'clock is 400, allowed is at most 0: 2 times a row at 1 o'clock comes after one at 12 o'clock"
+    assert shown in reason
+    assert _reasons(sorted(half)) == []  # as of shops that are open so, in another time zone
+    assert _reasons([YEARS + n for n in day]) == _reasons([YEARS + n * 7 % DAY for n in half]) == []
+
+
 def _reasons(micros: list[int]) -> list[str]:
     table = changed(rows(), "time", dict(enumerate(micros)))
     counts = plan().model_copy(update={"periods": Counts(rows=400)})

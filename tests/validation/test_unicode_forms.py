@@ -21,7 +21,8 @@ def test_an_id_in_two_forms_is_shown_and_stays_two_ids(role: str) -> None:
     (reason,) = seen.reasons
     assert reason == (
         f"warning: {role}s in two Unicode forms is 2, allowed is at most 0: 'Jose\\u0301' and 'Jos\\xe9' look alike and are two "
-        f"{role}s. Write each id in one Unicode form at the source, such as NFKC, without characters that cannot be seen"
+        f"{role}s. Write each id in one Unicode form at the source, such as NFKC, without characters that cannot be seen and "
+        "without codes such as %20 and &amp;"
     )
 
 
@@ -53,3 +54,29 @@ def test_an_id_with_what_cannot_be_seen_is_shown(role: str, other: str) -> None:
 def test_wide_digits_are_shown_beside_usual_ones() -> None:
     (reason,) = look(changed(rows(), "user", {0: "\uff11\uff12", 1: "12"}))[0].reasons
     assert "'12' and '\\uff11\\uff12' look alike and are two users" in reason
+
+
+@pytest.mark.parametrize(
+    ("other", "plain"),
+    [
+        ("\u0661\u0662", "12"),  # logback-android 87, okhttp 2522: Java's %d in Arabic
+        ("\u0967\u0968-\u0663", "12-3"),
+        ("last%5fversion", "last_version"),  # matomo 20814: addresses
+        ("caf%C3%A9", "caf\xe9"),
+        ("Mc&#039;Name", "Mc'Name"),  # snipe-it 4568: HTML
+        ("a&amp;b", "a&b"),
+    ],
+)
+def test_an_id_in_other_digits_or_coded_is_shown(other: str, plain: str) -> None:
+    (reason,) = look(changed(rows(), "user", {0: other, 1: plain}))[0].reasons
+    assert f"users in two Unicode forms is 1, allowed is at most 0: {min(other, plain)!a} and " in reason
+    nights = EarlierNights((), known("user", [plain, *(f"u{n}" for n in range(3, 50))]))
+    assert any(
+        "two Unicode forms is 1" in r for r in look(changed(rows(), "user", {0: other}), nights=nights)[0].reasons
+    )
+
+
+@pytest.mark.parametrize("alone", ["100%", "a%zz", "a%20b", "R&B", "AT&T; x", "&;", "\u0661\u0662", "%E9", "%00"])
+def test_an_id_that_only_looks_coded_is_left_alone(alone: str) -> None:
+    others = {0: alone, 1: "12x", 2: "%E8", 3: "&#xd800;"}
+    assert not [r for r in look(changed(rows(), "user", others))[0].reasons if "Unicode" in r]
