@@ -50,10 +50,12 @@ def serve(
     """
     import torch
 
+    from nightloop.tasks.objects.key_names import bucket_of
     from nightloop.tasks.plan.plan import Calendar
     from nightloop.tasks.plan.settings import Settings
     from nightloop.tasks.resources import read
     from nightloop.tasks.serving.predictor import Predictor
+    from nightloop.tasks.serving.record_copies import RecordCopies
     from nightloop.tasks.serving.serving_log import ServingLog
     from nightloop.tasks.serving.snapshot import snapshot_key
 
@@ -70,10 +72,13 @@ def serve(
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
     snapshot_key(loaded_plan.pipeline, server)  # raises if the name is not valid
     listening = _open_socket(host, port)  # before what the server of that port learned is read, and written again
-    predictor = Predictor.open(_open_store(settings), loaded_plan.pipeline)
+    objects = _open_store(settings)
+    predictor = Predictor.open(objects, loaded_plan.pipeline)
     zone = ZoneInfo(loaded_plan.periods.timezone if isinstance(loaded_plan.periods, Calendar) else "UTC")
-    records = ServingLog(settings.home / "served" / loaded_plan.pipeline, predictor.now.plan, int(settings.records))
-    desk = ServiceContext(predictor, loaded_plan.pipeline, lambda: datetime.now(zone), records, server, refresh)
+    folder = settings.home / "served" / loaded_plan.pipeline
+    records = ServingLog(folder, predictor.now.plan, int(settings.records))
+    copies = RecordCopies(objects, loaded_plan.pipeline, folder) if bucket_of(settings.store_place) else None
+    desk = ServiceContext(predictor, loaded_plan.pipeline, lambda: datetime.now(zone), records, copies, server, refresh)
     sys.stderr.write(
         f"{predictor.now.name} of {loaded_plan.pipeline} serves at http://{host}:{listening.getsockname()[1]} "
         "(what it answers: /openapi.json)\n"

@@ -28,6 +28,7 @@ from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.serving.online_learning import Observed
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
 from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.serving.record_copies import RecordCopies
 from nightloop.tasks.serving.serving_log import ServingLog
 
 log = logging.getLogger(__name__)
@@ -41,16 +42,18 @@ class ServiceContext:
     pipeline: str
     clock: Callable[[], datetime]
     records: ServingLog | None = None
+    copies: RecordCopies | None = None  # of the records, in a store that other machines read
     server: str = "server"  # the name under which what was learned is kept
     every: float = 5.0  # seconds between checks for a new champion
     save_every: float = 60.0
     gauges: ServiceMetrics = field(default_factory=ServiceMetrics)
     trouble: str = ""  # why what is served cannot be recorded; serving continues
+    uncopied: str = ""  # why records cannot be copied to the store
 
     @property
     def problem(self) -> str:
         """What an operator has to fix; empty if all is well."""
-        return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
+        return "; ".join(filter(None, (self.predictor.problem, self.trouble, self.uncopied)))
 
     def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | NightloopError]:
         """Each request scored, after it was recorded."""
@@ -86,6 +89,20 @@ class ServiceContext:
         else:
             self.trouble = ""
 
+    def copy_records(self) -> None:
+        """Copy new labelled rows to the store; if that is not possible, report it, and try again the next time."""
+        if self.copies is None:
+            return
+        try:
+            self.copies.send()
+        except OSError as error:
+            log.error("%s: labelled rows were not copied to the store: %s", self.pipeline, error)
+            self.uncopied = (
+                f"labelled rows cannot be copied to the store: {redact(str(error))}; they stay on this machine"
+            )
+        else:
+            self.uncopied = ""
+
     def check_pipeline(self, pipeline: str | None) -> None:
         """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
@@ -102,6 +119,7 @@ class ServiceContext:
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
+                    self.copy_records()
                     self.predictor.save(self.server)
             except Exception:  # a full disk or a store that is away must not end this thread
                 log.exception("%s: the background refresh failed; the next is in %g s", self.pipeline, self.every)
@@ -197,6 +215,7 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
             context.predictor.save(context.server)
             if context.records is not None:
                 context._write_records(context.records.close)
+            context.copy_records()
 
     return lifespan
 

@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.serving.record_copies import RecordCopies
 from nightloop.tasks.serving.serving_log import ServingLog
 from tests.serving import make_store as made
 from tests.serving.test_observe import FULL, plan
@@ -425,6 +427,25 @@ def wait_for(client: Any, what: Any) -> dict[str, Any]:
             return found
         time.sleep(0.05)
     raise AssertionError(f"it never came about: {found}")
+
+
+def test_labelled_rows_go_to_the_store_and_operators_are_told_while_they_cannot(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.desk.copies, place.desk.save_every = RecordCopies(place.objects, "books", place.path / "records"), 0.05
+    with fastapi.TestClient(service(place.desk)) as client:
+        with monkeypatch.context() as broken:
+            broken.setattr(type(place.objects), "create", lambda *_: (_ for _ in ()).throw(StoreError("no answer")))
+            client.post("/score", json={**GOOD, "request": "r"})
+            client.post("/observe", json={"observations": [{"request": "r", "labels": [1, 0, None]}]})
+            told = wait_for(client, lambda found: found["status"] == "degraded")
+            assert "cannot be copied to the store: no answer" in told["problem"]
+        wait_for(client, lambda found: found["status"] == "ok")
+        client.post("/observe", json={"observations": [{"request": "r", "labels": [1, 0, 1]}]})
+    copies = [place.objects.read(key) for key in sorted(place.objects.keys("pipelines/books/serving/labelled"))]
+    assert (
+        b"".join(copy[0] for copy in copies if copy) == (place.path / "records/labelled/2026-01-02.jsonl").read_bytes()
+    )
 
 
 def test_a_new_champion_is_taken_over_and_one_that_does_not_load_leaves_the_old_serving(

@@ -1,0 +1,120 @@
+"""Copies of labelled rows in the store: every whole line once, whatever ends, fails, grows or is begun again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from nightloop.tasks.lake.ingest import land_period
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.plan.errors import StoreError
+from nightloop.tasks.plan.plan import Calendar, Columns
+from nightloop.tasks.serving import record_copies
+from nightloop.tasks.serving.pending_labels import ScoredRequest, ScoreRequest
+from nightloop.tasks.serving.record_copies import RecordCopies
+from nightloop.tasks.serving.serving_log import ServingLog
+from nightloop.tasks.sources.files import Files
+from tests.lake.make_lake import lake, plan
+
+PREFIX = "pipelines/shop/serving/labelled"
+DAY = "2026-11-01"
+
+
+class Unsure(Directory):
+    """A store that writes and does not confirm it, as one does whose answer is lost."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        super().create(key, data)
+        raise StoreError("no answer")
+
+
+@pytest.fixture()
+def store(tmp_path: Path) -> Directory:
+    return Directory(tmp_path / "store")
+
+
+@pytest.fixture()
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "served" / "labelled").mkdir(parents=True)
+    return tmp_path / "served"
+
+
+def write(folder: Path, text: str, day: str = DAY) -> None:
+    with (folder / "labelled" / f"{day}.jsonl").open("a") as file:
+        file.write(text)
+
+
+def copied(store: Directory, day: str = DAY) -> list[bytes]:
+    keys = sorted(key for key in store.keys(PREFIX) if f"/{day}/" in key)
+    return [found[0] for key in keys if (found := store.read(key)) is not None]
+
+
+def test_each_whole_line_is_copied_once(store: Directory, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_copies, "MOST", 25)
+    copies = RecordCopies(store, "shop", folder)
+    copies.send()
+    write(folder, '{"n": 1}\n{"n": 2}\n{"n": 3}\n{"n":')
+    write(folder, '{"n": 7}\n', "2026-11-02")
+    copies.send()
+    copies.send()
+    assert copied(store) == [b'{"n": 1}\n{"n": 2}\n', b'{"n": 3}\n'], "at most MOST bytes each, and no half line"
+    assert copied(store, "2026-11-02") == [b'{"n": 7}\n']
+    write(folder, ' 4}\n{"n": 5}\n')
+    copies.close()
+    RecordCopies(store, "shop", folder).send()
+    assert b"".join(copied(store)) == (folder / "labelled" / f"{DAY}.jsonl").read_bytes(), "a restart goes on"
+
+
+def test_a_copy_that_was_not_confirmed_is_not_made_twice(store: Directory, folder: Path) -> None:
+    write(folder, '{"n": 1}\n')
+    copies = RecordCopies(Unsure(store.path), "shop", folder)
+    with pytest.raises(StoreError):
+        copies.send()
+    write(folder, '{"n": 2}\n')
+    with pytest.raises(StoreError):
+        copies.send()
+    copies.send()
+    assert copied(store) == [b'{"n": 1}\n', b'{"n": 2}\n']
+
+
+def test_a_file_that_was_removed_and_begun_again_is_copied_whole(store: Directory, folder: Path) -> None:
+    copies = RecordCopies(store, "shop", folder)
+    write(folder, '{"n": 1, "request": "a"}\n')
+    copies.send()
+    (folder / "labelled" / f"{DAY}.jsonl").unlink()
+    write(folder, '{"n": 2, "request": "b"}\n')
+    copies.send()
+    assert sorted(copied(store)) == [b'{"n": 1, "request": "a"}\n', b'{"n": 2, "request": "b"}\n']
+
+
+def test_of_two_servers_of_one_home_one_makes_the_copies(store: Directory, folder: Path) -> None:
+    first, second = RecordCopies(store, "shop", folder), RecordCopies(store, "shop", folder)
+    write(folder, '{"n": 1}\n')
+    first.send()
+    write(folder, '{"n": 2}\n')
+    second.send()
+    assert copied(store) == [b'{"n": 1}\n']
+    first.close()
+    second.send()
+    assert copied(store) == [b'{"n": 1}\n', b'{"n": 2}\n']
+
+
+def test_a_night_on_another_machine_collects_them(store: Directory, folder: Path, tmp_path: Path) -> None:
+    columns = Columns(user="u", item="i", time="t", label="y")
+    order, records = plan(columns, Calendar(start=DAY)), ServingLog(folder, plan(columns, Calendar(start=DAY)))
+    copies = RecordCopies(store, "shop", folder)
+    for number in range(3):
+        at = datetime(2026, 11, 1, number, tzinfo=UTC).isoformat()
+        served = ScoredRequest("v", ScoreRequest(["ann"], [number]), at, [0.5], [0.5], [number % 2])
+        records.write_labelled([(f"r{number}", served, [0])])
+        records.flush()
+        copies.send()
+    with lake(tmp_path / "other") as warehouse:
+        source = Files(f"{store.path}/{PREFIX}/{{period}}/*.jsonl")
+        landing = land_period(warehouse, source, order, period(order.periods, 0))
+        asked = "SELECT item, label FROM logs WHERE version = ? ORDER BY item"
+        found = warehouse.connection.execute(asked, [landing.version]).fetchall()
+    assert found == [("0", 0.0), ("1", 1.0), ("2", 0.0)]
