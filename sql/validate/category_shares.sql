@@ -1,13 +1,9 @@
 -- One row per text column and bucket of its values: the bucket's share of the clean rows of one version of a period.
 -- A bucket is the first two hexadecimal digits of the value's MD5; missing values have their own.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 -- $columns VARCHAR[]: names of the columns in the lake
 WITH clean AS (
     SELECT COLUMNS(lambda name: list_contains($columns, name))
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
 ),
 counted AS (
     SELECT field, value, count(*) AS rows

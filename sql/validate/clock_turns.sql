@@ -1,13 +1,9 @@
 -- One row: how many clean rows one version of a period has, if all of them lie between 1:00 and 12:59 and each of these hours has some (else 0);
 -- of these in the order they came, how many are earlier than the one before, and how many of those follow one of 12 o'clock at 1 o'clock
 -- of the same day, as rows of a clock of 12 hours do.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 WITH clean AS (
     SELECT arrival, epoch_us(time) AS micros, epoch_us(time) // 3600000000 % 24 AS hour
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
 ),
 counted AS (
     SELECT CASE WHEN min(hour) = 1 AND max(hour) = 12 AND count(DISTINCT hour) = 12 THEN count(*) ELSE 0 END AS rows

@@ -2,13 +2,9 @@
 -- with a digit, with blanks, commas, semicolons or | between them; how many look like the dates that a spreadsheet makes of 1-2 or MAR1; how
 -- many of six characters or more differ from others in the case of letters alone, as UUIDs of SQL Server and of other programs do; and the
 -- least id of each kind.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 WITH clean AS (
     SELECT "user", item
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
 ),
 ids AS (
     SELECT DISTINCT role, id

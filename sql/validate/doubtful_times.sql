@@ -3,16 +3,12 @@
 -- Windows do that are taken for nanoseconds (else 0), and the newest; how many lie far from all others, with the farthest of them; and the times between
 -- which the others lie. Far is more than a year, and more than ten times the time between the first and the last hundredth of the rows,
 -- of which every n-th is looked at, so that memory stays flat.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 -- $day BIGINT: µs of a day
 -- $early BIGINT: µs since 1970 of the start of 1973: numbers that count from 0 on lie before it
 -- $old BIGINT: µs since 1970 from which on times are of these years
 WITH clean AS (
     SELECT arrival, epoch_us(time) AS micros
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
 ),
 counted AS (
     SELECT greatest(count(*) // 200000, 1) AS stride, min(micros) AS oldest, max(micros) AS newest

@@ -1,12 +1,8 @@
 -- One row per user or item role whose clean rows of one version of a period have ids with an exponent, such as 2e3: which of the two, the
 -- least such id, how many rows have one, and the share of all rows whose id is a whole number.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 WITH clean AS (
     SELECT "user", item
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
 ),
 ids AS (UNPIVOT clean ON "user", item INTO NAME role VALUE id),
 found AS (

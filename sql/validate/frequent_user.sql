@@ -1,12 +1,8 @@
 -- One row: of the clean rows of one version of a period how many there are, how many users they have, the user with most of them, how many
 -- these are, and how many a user has in the middle.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 WITH counted AS (
     SELECT "user", count(*) AS rows
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
     GROUP BY "user"
 )
 SELECT

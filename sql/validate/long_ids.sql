@@ -1,11 +1,8 @@
 -- One row per user or item of 16 to 20 digits among the clean rows of one version of a period, 10,000 at most: which of the two, and the id.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 WITH clean AS (
     SELECT "user", item
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version AND (strlen("user") BETWEEN 16 AND 21 OR strlen(item) BETWEEN 16 AND 21)
+    FROM clean_rows
+    WHERE (strlen("user") BETWEEN 16 AND 21 OR strlen(item) BETWEEN 16 AND 21)
 )
 SELECT DISTINCT role, id
 FROM (UNPIVOT clean ON "user", item INTO NAME role VALUE id)

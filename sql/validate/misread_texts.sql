@@ -1,14 +1,10 @@
 -- One row per text column in which clean rows of one version of a period have a value that was read in another encoding than it was written
 -- in: how many rows, and the least such value. The signs: a control character U+0080 to U+009F, which are letters of cp1252 and bytes of
 -- most other encodings; an escape, with which ISO 2022 changes alphabets; and the letters that UTF-8 becomes in latin-1 and cp1252.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 -- $columns VARCHAR[]: names of the columns in the lake
 WITH clean AS (
     SELECT COLUMNS(lambda name: list_contains($columns, name))
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version
+    FROM clean_rows
 ),
 counted AS (
     SELECT field, value, count(*) AS rows

@@ -1,13 +1,10 @@
 -- One row per numeric column and quantile 0, 1, ..., 40 (of 40), over the clean rows of one version of a period.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 -- $columns VARCHAR[]: names of the columns in the lake
 -- $stride BIGINT: only rows whose arrival it divides are looked at
 WITH clean AS (
     SELECT COLUMNS(lambda name: list_contains($columns, name))
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version AND arrival % $stride = 0
+    FROM clean_rows
+    WHERE arrival % $stride = 0
 ),
 found AS (
     SELECT field, quantile_disc(value, [

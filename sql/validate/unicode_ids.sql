@@ -1,13 +1,10 @@
 -- One row per user or item with letters beyond ASCII, or codes of addresses or HTML, among the clean rows of one version of a period:
 -- which of the two, and the id.
--- $period INTEGER: index of the period
--- $version INTEGER: version of its rows
 -- $coded VARCHAR: regular expression for codes
 WITH clean AS (
     SELECT "user", item
-    FROM landed
-    ANTI JOIN quarantine USING (period, version, arrival)
-    WHERE period = $period AND version = $version AND (strlen("user") + strlen(item) > length("user") + length(item)
+    FROM clean_rows
+    WHERE (strlen("user") + strlen(item) > length("user") + length(item)
         OR contains("user", '%') OR contains(item, '%') OR contains("user", '&') OR contains(item, '&'))
 )
 SELECT DISTINCT role, id

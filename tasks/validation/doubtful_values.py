@@ -18,20 +18,19 @@ CHANCE = 0.01  # of all ids: so many random ones differ in the case of letters a
 CROWD, OFTEN = 0.1, 50.0  # of all rows, and times those of a user in the middle: one user has fewer
 
 
-def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: int, version: int) -> Iterator[Check]:
+def doubtful_value_checks(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
     """A check that fails for each kind of doubtful values that a version of a period has; none if there are none."""
-    version_key = {"period": period, "version": version}
-    yield from _other_encodings(warehouse, columns, version_key)
-    yield from _ids(warehouse, version_key)
-    yield from _crowd(warehouse, version_key)
-    yield from _times(warehouse, version_key)
-    yield from _half_days(warehouse, version_key)
+    yield from _other_encodings(warehouse, columns)
+    yield from _ids(warehouse)
+    yield from _crowd(warehouse)
+    yield from _times(warehouse)
+    yield from _half_days(warehouse)
 
 
-def _other_encodings(warehouse: Warehouse, columns: Columns, version_key: dict[str, int]) -> Iterator[Check]:
+def _other_encodings(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
     """A check for each column of texts in which some have characters that only a wrong encoding leaves."""
     texts = ["user", "item", *(name for name in columns.categorical if name not in (columns.user, columns.item))]
-    for row in warehouse.query("validate/misread_texts", {**version_key, "columns": texts}).to_pylist():
+    for row in warehouse.query("validate/misread_texts", {"columns": texts}).to_pylist():
         name = row["field"] if row["field"] in columns.categorical else getattr(columns, row["field"])
         example = (
             f"{ascii(row['value'])[:80]}. Such characters are left of a text that was read in another encoding than it was written in, "
@@ -40,9 +39,9 @@ def _other_encodings(warehouse: Warehouse, columns: Columns, version_key: dict[s
         yield Check(f"rows whose {name[:60]} is of another encoding", "warn", row["rows"], high=0, example=example)
 
 
-def _ids(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+def _ids(warehouse: Warehouse) -> Iterator[Check]:
     """Checks of users and of items: whether most look like several ids, a few look like dates, or some differ in case alone."""
-    for row in warehouse.query("validate/doubtful_ids", version_key).to_pylist():
+    for row in warehouse.query("validate/doubtful_ids").to_pylist():
         role, ids = row["role"], row["ids"]
         if ids >= FEW and row["several"] > MOST * ids:
             example = (
@@ -72,9 +71,9 @@ def _ids(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
             )
 
 
-def _crowd(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+def _crowd(warehouse: Warehouse) -> Iterator[Check]:
     """A check if one user has so many rows that it stands for everybody whom a program did not know."""
-    (seen,) = warehouse.query("validate/frequent_user", version_key).to_pylist()
+    (seen,) = warehouse.query("validate/frequent_user").to_pylist()
     if seen["users"] >= FEW and seen["most"] > max(CROWD * seen["rows"], OFTEN * seen["middle"]):
         example = (
             f"{seen['most_frequent'][:80]!r}. Does it stand for everybody who is not logged in? Leave such rows out, or give each visitor "
@@ -83,9 +82,9 @@ def _crowd(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]
         yield Check("share of rows of one user", "warn", seen["most"] / seen["rows"], high=CROWD, example=example)
 
 
-def _half_days(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+def _half_days(warehouse: Warehouse) -> Iterator[Check]:
     """A check if rows that come in order go back from 12 to 1 o'clock of the same day, and none lies at another hour."""
-    (seen,) = warehouse.query("validate/clock_turns", version_key).to_pylist()
+    (seen,) = warehouse.query("validate/clock_turns").to_pylist()
     if seen["turns"] and seen["turns"] > seen["back"] / 2:
         example = (
             f"{seen['turns']:.0f} times a row at 1 o'clock comes after one at 12 o'clock of the same day, as on a clock of 12 hours. "
@@ -94,15 +93,13 @@ def _half_days(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Ch
         yield Check("rows between 1:00 and 12:59 o'clock", "warn", seen["rows"], high=0, example=example)
 
 
-def _times(warehouse: Warehouse, version_key: dict[str, int]) -> Iterator[Check]:
+def _times(warehouse: Warehouse) -> Iterator[Check]:
     """A check if rows have the time 0, which programs write for a missing one, beside times of these days, or all have it; and one if a few
     lie far from all others; and one if all lie in years of which there are no logs. With equal counts no calendar keeps them out.
 
     A log whose times are numbers from 0 on has no times of these days.
     """
-    (seen,) = warehouse.query(
-        "validate/doubtful_times", {**version_key, "day": DAY, "early": EARLY, "old": OLD}
-    ).to_pylist()
+    (seen,) = warehouse.query("validate/doubtful_times", {"day": DAY, "early": EARLY, "old": OLD}).to_pylist()
     if seen["missing"]:
         example = "a missing time is often written as 0, and these rows are taken for the oldest ones. Write their times, or nothing"
         yield Check("rows at the start of 1970", "warn", seen["missing"], high=0, example=example)

@@ -24,6 +24,7 @@ from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.validation.clean_copy import clean_rows
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.lost_zeros import lost_zero_checks
@@ -31,7 +32,7 @@ from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.rounded_ids import rounded_id_checks
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
-from nightloop.tasks.validation.statistics import describe_rewritten_id, measure
+from nightloop.tasks.validation.statistics import count_rows, describe_rewritten_id, measure
 from nightloop.tasks.validation.unicode_forms import two_form_checks
 
 if TYPE_CHECKING:
@@ -77,28 +78,26 @@ def validate_period(
     broken = _list_unusable(warehouse, period.index, version) + _quarantine_rows(
         warehouse, rules, period.index, version
     )
-    statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
-    checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
-    checks += two_form_checks(warehouse, period.index, version, nights.vocabulary)
-    checks += rounded_id_checks(warehouse, period.index, version)
-    checks += lost_zero_checks(warehouse, period.index, version, nights.vocabulary)
-    checks += doubtful_value_checks(warehouse, plan.columns, period.index, version)
-    results = _judge_period(checks)
-    checks = [_with_ids(warehouse, (period.index, version), nights, check, results) for check in checks]
+    counts, known = count_rows(warehouse, period.index, version), nights.vocabulary
+    with clean_rows(warehouse, period.index, version, counts["clean"] * len(plan.columns.names)):
+        statistics = measure(warehouse, plan.columns, counts, known)
+        checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
+        checks += two_form_checks(warehouse, known)
+        checks += rounded_id_checks(warehouse)
+        checks += lost_zero_checks(warehouse, known)
+        checks += doubtful_value_checks(warehouse, plan.columns)
+        results = _judge_period(checks)
+        checks = [_with_ids(warehouse, known, check, results) for check in checks]
     return judge(plan, broken, checks, results, statistics, accepted)
 
 
 def _with_ids(
-    warehouse: Warehouse,
-    version: tuple[int, int],
-    nights: EarlierNights,
-    check: Check,
-    results: Mapping[str, Mapping[str, Any]],
+    warehouse: Warehouse, known: Vocabulary | None, check: Check, results: Mapping[str, Mapping[str, Any]]
 ) -> Check:
     """The check; if it is about ids and failed, with an id of this period and one that was known before."""
-    if not check.role or nights.vocabulary is None or results.get(check.name, {}).get("success", True):
+    if not check.role or known is None or results.get(check.name, {}).get("success", True):
         return check
-    return replace(check, note=describe_rewritten_id(warehouse, *version, nights.vocabulary, check.role))
+    return replace(check, note=describe_rewritten_id(warehouse, known, check.role))
 
 
 def _quarantine_rows(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[BrokenRule]:

@@ -19,12 +19,12 @@ FEW = 20  # with fewer ids nothing can be said
 CHANCE = 0.01  # of all ids: so many may have a number that another one has with zeros
 
 
-def lost_zero_checks(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary | None) -> Iterator[Check]:
+def lost_zero_checks(warehouse: Warehouse, vocabulary: Vocabulary | None) -> Iterator[Check]:
     """A check that fails for users, and for items, if more than a few differ from others or known ones in zeros at the start alone."""
     for role in ("user", "item"):
         known = pa.array([], pa.string()) if vocabulary is None else vocabulary.ids[role].cast(pa.string()).drop_null()
         padded = pc.any(pc.match_substring_regex(known, "^0[0-9]+$")).as_py() is True
-        asked = {"period": period, "version": version, "role": role, "padded": padded}
+        asked = {"role": role, "padded": padded}
         ids = warehouse.query("validate/digit_ids", asked).column("id").combine_chunks()
         if len(ids) < FEW:
             continue

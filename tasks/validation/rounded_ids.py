@@ -16,11 +16,10 @@ OF_SPREADSHEETS = 15  # digits that a spreadsheet keeps; it writes zeros for the
 WHOLE = 0.9  # least share of ids that are whole numbers where one with an exponent is a number too, and not hexadecimal
 
 
-def rounded_id_checks(warehouse: Warehouse, period: int, version: int) -> Iterator[Check]:
+def rounded_id_checks(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails if most long ids of users, or of items, look rounded; none if there are few such ids. And one that fails if
     an id has an exponent where nearly all others are whole numbers."""
-    place = {"period": period, "version": version}
-    rows = warehouse.query("validate/long_ids", place).to_pylist()
+    rows = warehouse.query("validate/long_ids").to_pylist()
     for role in ("user", "item"):
         ids = [row["id"] for row in rows if row["role"] == role]
         for same in ([id_ for id_ in ids if _digits(id_) >= LONG], [id_ for id_ in ids if _digits(id_) < LONG]):
@@ -33,7 +32,7 @@ def rounded_id_checks(warehouse: Warehouse, period: int, version: int) -> Iterat
                 yield Check(
                     f"share of {role}s that look rounded", "warn", len(rounded) / len(same), high=MOST, example=example
                 )
-    for row in warehouse.query("validate/exponent_ids", place).to_pylist():
+    for row in warehouse.query("validate/exponent_ids").to_pylist():
         role = row["role"]
         if row["whole"] >= WHOLE:
             example = (

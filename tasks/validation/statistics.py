@@ -22,30 +22,29 @@ COMPARED = 100_000  # known ids that a new one is compared with
 SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that memory stays flat
 
 
+def count_rows(warehouse: Warehouse, period: int, version: int) -> dict[str, Any]:
+    """How many rows of one version of a period arrived, are clean, and were put aside, also by reason (`reasons`)."""
+    version_key = {"period": period, "version": version}
+    reasons = warehouse.query("validate/reason_counts", version_key).to_pylist()
+    (counts,) = warehouse.query("validate/period_counts", version_key).to_pylist()
+    return {**counts, "reasons": {row["reason"]: float(row["rows"]) for row in reasons}}
+
+
 def measure(
-    warehouse: Warehouse, columns: Columns, period: int, version: int, vocabulary: Vocabulary | None
+    warehouse: Warehouse, columns: Columns, counts: Mapping[str, Any], vocabulary: Vocabulary | None
 ) -> dict[str, float]:
-    """The statistics of one version of a period; what cannot be computed (a rate of no rows) is left out."""
-    version_key: dict[str, object] = {"period": period, "version": version}
-    reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "validate/reason_counts", version_key)}
-    (counts,) = _rows(warehouse, "validate/period_counts", version_key)
-    rows, clean = float(counts["rows"]), float(counts["clean"])
+    """The statistics of the `clean_rows` and their `counts`; what cannot be computed (a rate of no rows) is left out."""
+    reasons, rows, clean = counts["reasons"], float(counts["rows"]), float(counts["clean"])
     statistics = {"rows": rows, "clean": clean, **{f"reason/{code}": count for code, count in sorted(reasons.items())}}
     if rows:
         statistics |= _shares(counts, reasons, rows)
     if clean:
-        statistics |= _columns(warehouse, columns, version_key, clean)
+        statistics |= _columns(warehouse, columns, clean)
         if columns.label is not None:
             statistics["label_rate"] = math.nan if counts["label_rate"] is None else counts["label_rate"]
         if vocabulary is not None:
-            statistics |= _new_id_rates(warehouse, version_key, vocabulary)
+            statistics |= _new_id_rates(warehouse, vocabulary)
     return {name: value for name, value in statistics.items() if math.isfinite(value)}
-
-
-def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
-    table: pa.Table = warehouse.query(name, values)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
 
 
 def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
@@ -57,29 +56,25 @@ def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float
     }
 
 
-def _columns(
-    warehouse: Warehouse, columns: Columns, version_key: Mapping[str, object], clean: float
-) -> dict[str, float]:
+def _columns(warehouse: Warehouse, columns: Columns, clean: float) -> dict[str, float]:
     """Shares of every categorical column's buckets, quantiles of every numeric one."""
     statistics: dict[str, float] = {}
     if columns.categorical:
-        for row in _rows(warehouse, "validate/category_shares", {**version_key, "columns": list(columns.categorical)}):
-            statistics[f"category/{row['field']}/{row['bucket']}"] = row["share"]
+        shares = warehouse.query("validate/category_shares", {"columns": list(columns.categorical)})
+        statistics |= {f"category/{row['field']}/{row['bucket']}": row["share"] for row in shares.to_pylist()}
     if columns.numeric:
-        stride = max(1, math.ceil(clean / SAMPLE))
-        for row in _rows(
-            warehouse, "validate/number_quantiles", {**version_key, "columns": list(columns.numeric), "stride": stride}
-        ):
-            statistics[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
+        asked = {"columns": list(columns.numeric), "stride": max(1, math.ceil(clean / SAMPLE))}
+        quantiles = warehouse.query("validate/number_quantiles", asked)
+        statistics |= {f"number/{row['field']}/{row['quantile']:02d}": row["value"] for row in quantiles.to_pylist()}
     return statistics
 
 
-def describe_rewritten_id(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
+def describe_rewritten_id(warehouse: Warehouse, vocabulary: Vocabulary, role: str) -> str:
     """A new id of the period beside a known one that may be the same in another writing, in words."""
     known_ids = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
     plain = {form: id_ for id_ in reversed(known_ids) if id_ for form in _forms(id_)}
     first = ""
-    for batch in warehouse.stream("validate/value_counts", {"period": period, "version": version, "columns": [role]}):
+    for batch in warehouse.stream("validate/value_counts", {"columns": [role]}):
         values = batch.column("value")
         for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
             first = first or value
@@ -94,10 +89,10 @@ def _forms(id_: str) -> list[str]:
     return [id_.casefold(), *([digits] if digits else [])]
 
 
-def _new_id_rates(warehouse: Warehouse, version_key: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
+def _new_id_rates(warehouse: Warehouse, vocabulary: Vocabulary) -> dict[str, float]:
     """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
     new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
-    for batch in warehouse.stream("validate/value_counts", {**version_key, "columns": ["user", "item"]}):
+    for batch in warehouse.stream("validate/value_counts", {"columns": ["user", "item"]}):
         for role in new:
             part = batch.filter(pc.equal(batch.column("field"), role))
             rows = part.column("rows").to_numpy()

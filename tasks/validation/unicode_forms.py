@@ -27,9 +27,9 @@ OTHER_DIGITS = r"[^\P{Nd}0-9]"
 CODED = "%[0-9A-Fa-f]{2}|&(#[0-9]+|#[xX][0-9A-Fa-f]+|[A-Za-z]+);"  # of addresses and of HTML
 
 
-def two_form_checks(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary | None) -> Iterator[Check]:
+def two_form_checks(warehouse: Warehouse, vocabulary: Vocabulary | None) -> Iterator[Check]:
     """A check that fails for users, and for items, of a version of a period of which two forms are known; else none."""
-    rows = warehouse.query("validate/unicode_ids", {"period": period, "version": version, "coded": CODED})
+    rows = warehouse.query("validate/unicode_ids", {"coded": CODED})
     for role in ("user", "item"):
         ids = rows.filter(pc.equal(rows.column("role"), role)).column("id").combine_chunks()
         if not len(ids):
@@ -38,8 +38,8 @@ def two_form_checks(warehouse: Warehouse, period: int, version: int, vocabulary:
         plain = _forms(ids).unique()
         plain = plain.filter(pc.invert(_is_other(plain)))
         if len(plain):
-            place = {"period": period, "version": version, "role": role, "ids": plain.to_pylist()}
-            there = warehouse.query("validate/ids_there", place).column("id").combine_chunks().cast(ids.type)
+            asked = {"role": role, "ids": plain.to_pylist()}
+            there = warehouse.query("validate/ids_there", asked).column("id").combine_chunks().cast(ids.type)
             ids = pa.concat_arrays([ids, there, plain.filter(pc.is_in(plain, known))])
         count, one, other = _find_two_forms(ids, known.filter(_is_other(known)))
         if count:
