@@ -12,8 +12,8 @@ mounted, a listing may be incomplete.
 
 A record is copied before what it names, and the catalog before the files that it names. Nothing that is named is removed
 meanwhile, because `maintain` keeps it for days. So every copied record is whole, whatever nights did during the copy.
-`restore` goes the other way, into places that are empty: what is named first, and the format and the id of the store last.
-Before them, no run uses the store.
+`restore` goes the other way, into places that are empty: the store with what is named first, then the lake and the catalog, and
+the format and the id of the store last. A run refuses a store that has blobs and no format.
 """
 
 from __future__ import annotations
@@ -98,11 +98,13 @@ def restore(directory: Path) -> str:
         if (first := next(iter(objects), None)) is not None:
             raise ConflictError(f"{place} is not empty ({first}); nothing was restored. Restore into empty places")
     backup = Backup(Directory(directory), files)
+    keys = sorted(backup.keys(""), key=_order, reverse=True)
+    for key in (key for key in keys if key not in LAST):
+        _write(store, key, backup.data(f"store/{key}"))
     for name in sorted(name for name in files if name.startswith("lake/")):
         _write(lake, name.removeprefix("lake/"), backup.data(name))
     _restore_catalogs(settings, backup)
-    keys = sorted(backup.keys(""), key=_order, reverse=True)
-    for key in sorted(keys, key=lambda key: LAST.index(key) if key in LAST else -1):
+    for key in (key for key in LAST if key in keys):
         _write(store, key, backup.data(f"store/{key}"))
     return f"{len(files)} files were restored; check them: nightloop doctor --deep"
 

@@ -33,7 +33,7 @@ from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import guard_process, hide_secrets
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import credentials
-from nightloop.tasks.training.process_group import divided, exchange, process_group
+from nightloop.tasks.training.process_group import divided, exchange, has_joined, process_group
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -198,6 +198,13 @@ def follow() -> None:
                 raise
             except Exception as error:  # process 0 has the same error, or was told of this one
                 log.debug("the work failed: %s", error)
+
+
+def release() -> None:
+    """In process 0 of torchrun, at its end: let the others end if it has trained nothing with them. They would wait for it."""
+    if not has_joined():
+        with process_group():
+            Together().close()
 
 
 def _compute_divided(work: Work) -> Any:

@@ -55,7 +55,7 @@ def before_every_verb(
     """Set what applies to every verb."""
     if debug:
         logging.getLogger("nightloop").setLevel(logging.DEBUG)
-    follow_first_process(context.invoked_subcommand or "")
+    follow_first_process(context)
     refuse_login_in_url(os.environ.get("PREFECT_API_URL", ""))
     log_in_for_credentials(context)
 

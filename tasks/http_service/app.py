@@ -212,10 +212,13 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
             stop.set()
             batches.stop()
             refresher.join(30)
-            context.predictor.save(context.server)
             if context.records is not None:
                 context._write_records(context.records.close)
             context.copy_records()
+            try:
+                context.predictor.save(context.server)
+            except OSError as error:
+                log.error("%s: what was learned since it was last saved is lost: %s", context.pipeline, error)
 
     return lifespan
 

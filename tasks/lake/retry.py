@@ -39,12 +39,29 @@ DISK_ERRORS = 10  # attempts, about two seconds
 ATTEMPTS = 60  # of a write that conflicts with other writers
 # Errors in the data, which pyarrow raises as OSError if DuckDB finds them while it streams.
 AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Error", re.I)
+OWN_FILE = re.compile(r"/ducklake-[0-9a-f-]+\.parquet")
+ADVICE = ". If this file of the lake is lost or damaged, restore it from a backup; without one, see 'a file of the lake' in docs/operate.md"
 Answer = TypeVar("Answer")
 
 
 def is_in_the_way(message: str) -> bool:
     """Whether an error says that other writers were in the way."""
     return IN_THE_WAY.search(PLACE.sub("", message)) is not None
+
+
+def with_advice(message: str) -> str:
+    """The message; with what to do, if it is of a Parquet file of a lake."""
+    return message + ADVICE if OWN_FILE.search(message) else message
+
+
+def catalog_busy(message: str) -> StoreError:
+    """An error for which `is_in_the_way`, in words for people. A write is begun again; who only reads is told."""
+    if DISK.search(message):
+        return StoreError(
+            "the disk of the lake's catalog cannot be read or written: it is full or read-only, or it fails. Free space "
+            f"and run again ({message})"
+        )
+    return StoreError(f"other processes write to the catalog of the lake; run again when they are done ({message})")
 
 
 def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
@@ -59,8 +76,8 @@ def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
     return ask()
 
 
-def retry_conflicts(attempt: Callable[[], Answer], kind: type[Exception]) -> Answer:
-    """The result of `attempt`, repeated with increasing pauses while it conflicts with other writers by an error of this kind.
+def retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
+    """The result of `attempt`, repeated with increasing pauses while the catalog is busy.
 
     Raises StoreError if the disk fails, and TimeoutError if the conflicts do not end.
     """
@@ -68,13 +85,10 @@ def retry_conflicts(attempt: Callable[[], Answer], kind: type[Exception]) -> Ans
     for number in range(ATTEMPTS):
         try:
             return attempt()
-        except kind as error:
-            last = str(error)
-            if DISK.search(last) and number >= DISK_ERRORS:
-                raise StoreError(
-                    "the disk of the lake's catalog cannot be read or written: it is full or read-only, or it fails. Free space "
-                    f"and run again ({last})"
-                ) from error
+        except StoreError as error:
+            last = str(error.__cause__)  # DuckDB's own words
+            if not is_in_the_way(last) or (DISK.search(last) and number >= DISK_ERRORS):
+                raise
         time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
     raise TimeoutError(f"other writers conflicted {ATTEMPTS} times; run again when they are done. Last error: {last}")
 
@@ -114,5 +128,5 @@ def next_batch(answer: pa.RecordBatchReader, interrupt: Callable[[], None]) -> p
         return interruptible(partial(next, answer, None), interrupt)
     except OSError as error:
         if AMISS.search(str(error)):
-            raise DataError(str(error)) from error
+            raise DataError(with_advice(str(error))) from error
         raise

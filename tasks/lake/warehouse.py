@@ -20,12 +20,14 @@ from nightloop.tasks.lake.extension_signatures import remember_signature, verifi
 from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.retry import (
     LOST,
+    catalog_busy,
     interruptible,
     is_in_the_way,
     next_batch,
     retry_conflicts,
     retry_unseen,
     unwrap_interrupts,
+    with_advice,
 )
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.lake.statements import fill_in, statement
@@ -189,14 +191,14 @@ class Warehouse:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Turn DuckDB's errors into ours. Only conflicts with other writers stay DuckDB errors, so that they can be retried."""
+    """Turn DuckDB's errors into ours."""
     try:
         yield
     except duckdb.Error as error:
         redact_error(error)
         if is_in_the_way(str(error)):
-            raise
-        message = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
+            raise catalog_busy(str(error)) from error
+        message = with_advice(str(error).partition("\n\nLINE ")[0])  # what follows is the statement
         if LOST.search(message):
             raise StoreError(f"the connection to the catalog was lost; run again: {message}") from error
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
@@ -208,7 +210,7 @@ def _translate_errors() -> Iterator[None]:
 
 def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
     """The result of `attempt`, repeated while it conflicts with other writers."""
-    return retry_conflicts(_translate_errors()(attempt), duckdb.Error)
+    return retry_conflicts(_translate_errors()(attempt))
 
 
 def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:

@@ -15,6 +15,7 @@ served. Keys are the plan's own column names for user, item, time, label and fea
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -121,6 +122,8 @@ class ServingLog:
             )
 
     def _file(self, path: Path) -> BufferedWriter:
+        if path in self._open and not _is_at(path, self._open[path]):
+            self._open.pop(path).close()  # somebody has moved or removed the file
         if path not in self._open:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open[path] = _open_to_append(path)
@@ -128,6 +131,14 @@ class ServingLog:
         while len(self._open) > OPEN:
             self._open.pop(next(iter(self._open))).close()
         return file
+
+
+def _is_at(path: Path, file: BufferedWriter) -> bool:
+    """Whether the path still leads to the file."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _open_to_append(path: Path) -> BufferedWriter:

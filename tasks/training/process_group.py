@@ -23,6 +23,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 LONGEST = timedelta(days=2)  # how long the others wait while process 0 collects; one that ends is noticed at once
 _SIZE: ContextVar[int] = ContextVar("group_size", default=1)
+_joined = False  # whether this process has joined the others
 
 
 class Message(NamedTuple):
@@ -45,12 +46,19 @@ def process_group() -> Iterator[None]:
             "NIGHTLOOP_RUNNER: given 'torchrun'; this process was not started by it. Start the verb as "
             "torchrun --nproc-per-node 2 -m nightloop night PLAN, or use another runner"
         )
+    global _joined
     dist = _torch_distributed()
     dist.init_process_group("gloo", timeout=LONGEST)
+    _joined = True
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def has_joined() -> bool:
+    """Whether this process has joined the others, now or before."""
+    return _joined
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 from nightloop.flows.cli import torchrun
 from nightloop.flows.cli.torchrun import follow_first_process
 from nightloop.tasks import runner
+from nightloop.tasks.plan.errors import PlanError
 from tests.flows.run_cli import HOUSE, said
 from tests.flows.tiny_pipeline import Tiny, make
 
@@ -80,8 +81,26 @@ def test_a_backfill_of_two_processes_records_the_bytes_of_one(
     assert clicks.record() == found
 
 
+def test_the_others_end_if_the_first_trains_nothing(clicks: Tiny) -> None:
+    """They would wait for two days."""
+    shown = together("-m", "nightloop", "backfill", str(clicks.path), "--end", clicks.name(DAYS - 1), "--dry-run")
+    assert shown.returncode == 0 and not clicks.chain(), shown.stderr[-3000:]
+    assert together("-m", "nightloop", "night", "--help").returncode == 0
+
+
+class Context:
+    """What a verb knows of how it was called."""
+
+    def __init__(self, verb: str) -> None:
+        self.invoked_subcommand, self.at_end = verb, list[object]()
+
+    def call_on_close(self, call: object) -> None:
+        self.at_end.append(call)
+
+
 def test_a_process_beside_the_first_runs_no_verb_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     followed: list[bool] = []
+    monkeypatch.setenv("NIGHTLOOP_RUNNER", "torchrun")
     monkeypatch.setattr(runner, "follow", lambda: followed.append(True))
     monkeypatch.setattr(torchrun.os, "_exit", lambda code: sys.exit(code))
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -93,5 +112,11 @@ def test_a_process_beside_the_first_runs_no_verb_of_its_own(monkeypatch: pytest.
     ):
         monkeypatch.setenv("RANK", rank)
         with pytest.raises(SystemExit) if ends else nullcontext():
-            follow_first_process(verb)
+            follow_first_process(context := Context(verb))  # type: ignore[arg-type]
+            assert len(context.at_end) == 1
     assert len(followed) == 2
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("NIGHTLOOP_RUNNER", "auto")
+        with pytest.raises(PlanError, match="given 'auto'; torchrun started this process: set it to torchrun"):
+            follow_first_process(Context("night"))  # type: ignore[arg-type]

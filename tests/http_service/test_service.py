@@ -574,3 +574,15 @@ def asked_until_up(url: str, body: dict[str, Any], server: subprocess.Popen[str]
         except OSError:
             time.sleep(0.1)
     raise AssertionError("the server did not come up")
+
+
+def test_a_store_that_is_full_at_the_end_is_said_and_the_service_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(self: Predictor, server: str) -> None:
+        raise OSError(28, "the store is full")
+
+    with fastapi.TestClient(service(place.desk)) as client:
+        client.post("/score", json=GOOD)
+        monkeypatch.setattr(Predictor, "save", full)
+    assert "what was learned since it was last saved is lost: [Errno 28] the store is full" in caplog.text

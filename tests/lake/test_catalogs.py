@@ -20,7 +20,7 @@ from nightloop.tasks.data.clean_rows import clean_digest
 from nightloop.tasks.lake.catalog_marks import leave_mark, removal_obstacle
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
-from nightloop.tasks.lake.retry import retry_conflicts
+from nightloop.tasks.lake.retry import catalog_busy, retry_conflicts
 from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
@@ -397,8 +397,15 @@ def test_a_catalog_that_cannot_be_seen_for_a_moment_is_looked_at_again(tmp_path:
         return Warehouse(Unseen(times, last), tmp_path, 0).query("read/newest_versions")  # type: ignore[arg-type, return-value]
 
     assert asked(2) == "seen"
-    for times, last in ((99, ""), (1, "Current transaction is aborted")):  # what a writer begins anew for
-        with pytest.raises(duckdb.Error, match=last or "disk I/O error"):
+    for times, last, said in (
+        (99, "", "the disk of the lake's catalog cannot be read or written: .*disk I/O error"),
+        (
+            1,
+            "Current transaction is aborted",
+            "other processes write to the catalog of the lake; run again .*is aborted",
+        ),
+    ):  # a write is begun again for these; who only reads tells them to a person
+        with pytest.raises(StoreError, match=said):
             asked(times, last)
 
 
@@ -437,12 +444,24 @@ def test_a_disk_that_fails_is_said_within_seconds_and_not_taken_for_other_writer
 
     def attempt(failures: int) -> str:
         if len(tried) < failures:
-            raise duckdb.IOException(said)
+            raise catalog_busy(said) from duckdb.IOException(said)
         return "open"
 
-    assert retry_conflicts(lambda: attempt(3), duckdb.Error) == "open", "the last other connection has just closed"
+    assert retry_conflicts(lambda: attempt(3)) == "open", "the last other connection has just closed"
     with pytest.raises(
         StoreError, match=r"it is full or read-only, or it fails. Free space and run again .*disk I/O error"
     ):
-        retry_conflicts(lambda: attempt(99), duckdb.Error)
+        retry_conflicts(lambda: attempt(99))
     assert sum(tried) < 5
+
+
+def test_a_lost_file_of_the_lake_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with lake(tmp_path) as warehouse:
+        land(warehouse, day(0), rows(*SIMPLE * 4), NAMES)
+    for file in (tmp_path / "lake" / "pond" / "main" / "landed").rglob("*.parquet"):
+        file.unlink()
+    with (
+        lake(tmp_path) as warehouse,
+        pytest.raises(StoreError, match=r"No such file.*restore it from a backup; without one, see"),
+    ):
+        clean_digest(warehouse, 0, 1)

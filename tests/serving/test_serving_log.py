@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,3 +61,16 @@ def test_the_lake_reads_the_instant_that_was_served(
     step = exact // timedelta(microseconds=1)
     epoch = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
     assert found == [(at - epoch) // exact * step for at in TIMES]
+
+
+def test_records_go_to_a_new_file_if_theirs_was_moved_or_removed(tmp_path: Path) -> None:
+    records, file = ServingLog(tmp_path, plan()), tmp_path / "labelled" / "2026-11-01.jsonl"
+    moved = file.with_suffix(".moved")
+    for number, change in enumerate((lambda: None, lambda: file.rename(moved), file.unlink)):
+        change()
+        served = ScoredRequest("v", ScoreRequest(["ann"], [number]), "2026-11-01T00:00:00+00:00", [0.5], [0.5], [1.0])
+        records.write_labelled([(f"r{number}", served, [0])])
+        records.flush()
+        assert [json.loads(line)["request"] for line in file.read_text().splitlines()] == [f"r{number}"]
+    records.close()
+    assert json.loads(moved.read_text())["request"] == "r0"
