@@ -1,4 +1,8 @@
-"""Move champion: let the live champion be the one that a finished night chose."""
+"""Move champion: let the live champion be the one that a finished night chose.
+
+It does not move if a person has acted since the night's decision, if a later night moved it already, or if the night of the
+chosen checkpoint was run again since (`follow_chain` in `record/promotions.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Validate: check a landed period against the plan's expectations, and open the night or stop it."""
+"""Validate: check a landed period against the plan's expectations, and open the night or stop it.
+
+In this order, in `record/open_night.py`:
+
+1. The manifest of the night before is read. A plan from which its checkpoints could not have come is refused.
+2. Rows that break a rule go to quarantine, and the period's statistics are compared with those of passed nights
+   (`validation/gx.py`). A verdict `blocked` becomes `overridden` if an operator accepted the period.
+3. A night that is finished is returned as it was recorded. A period that was skipped or blocked is recorded as such, and
+   no strategy trains on it. Otherwise the vocabulary grows by the new ids, and the night begins.
+"""
 
 from __future__ import annotations
 

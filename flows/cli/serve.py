@@ -78,7 +78,9 @@ def serve(
     folder = settings.home / "served" / loaded_plan.pipeline
     records = ServingLog(folder, predictor.now.plan, int(settings.records))
     copies = RecordCopies(objects, loaded_plan.pipeline, folder) if bucket_of(settings.store_place) else None
-    desk = ServiceContext(predictor, loaded_plan.pipeline, lambda: datetime.now(zone), records, copies, server, refresh)
+    context = ServiceContext(
+        predictor, loaded_plan.pipeline, lambda: datetime.now(zone), records, copies, server, refresh
+    )
     sys.stderr.write(
         f"{predictor.now.name} of {loaded_plan.pipeline} serves at http://{host}:{listening.getsockname()[1]} "
         "(what it answers: /openapi.json)\n"
@@ -88,7 +90,7 @@ def serve(
             f"nightloop: warning: everyone who can reach {host} can send requests and false labels: set NIGHTLOOP_SERVE_TOKEN, "
             "or listen at 127.0.0.1 behind a proxy that authenticates clients\n"
         )
-    app = service(desk, hosts=hosts, token=token)
+    app = service(context, hosts=hosts, token=token)
     gc.collect()
     gc.freeze()  # objects that exist now stay: a collection over all of them would delay requests by 0.2 s
     gc.set_threshold(10_000, 50, 50)  # new objects are freed by reference counts: pages and rows hold no cycles

@@ -1,4 +1,4 @@
-"""Schemas of the requests to the HTTP service, field by field; /openapi.json explains each."""
+"""Schemas of the requests to the HTTP service, field by field; `app` uses them, and /openapi.json explains each."""
 
 from __future__ import annotations
 

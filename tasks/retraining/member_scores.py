@@ -131,7 +131,8 @@ def mix_members(
 def compose(model: Model, members: Sequence[Member], coefficients: Tensor, bucket: Tensor) -> dict[str, Tensor]:
     """Weights that serve the sum of the members' columns times their coefficients.
 
-    `coefficients` [buckets, K] are of every bucket of users; `bucket` [U + 1] is that of each user and of an unknown one.
+    `coefficients` [buckets, K] are of every bucket of users; `bucket` [U + 1] is that of each user and of an unknown one. The
+    unknown user's row is among the weights as `UNKNOWN`, by the coefficients of users who took nothing yet.
     """
     of_user, users, items, pairs = coefficients[bucket], [], [], []
     column = 0

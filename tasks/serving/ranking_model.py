@@ -18,8 +18,9 @@ from nightloop.tasks.serving.id_map import IdMap
 class Factors:
     """Users and items as vectors. `users` has one row more than there are users, for unknown ones.
 
-    That is the mean user: with biases or a geometry that follows popularity the best items are the popular ones. An
-    unknown item scores 0. `pairs` is what is added to the dot products of single pairs.
+    That is the mean user: with biases or a geometry that follows popularity the best items are the popular ones. Weights
+    with a row of their own for an unknown user, as those of Blend, have that row instead (`ranking_parts`). An unknown item
+    scores 0. `pairs` is what is added to the dot products of single pairs; an unknown user has none.
     """
 
     user_ids: IdMap

@@ -3,7 +3,8 @@
 A line of `served/` is one answer: what all its rows have in common once, and lists of what each row has of its own. A
 line of `labelled/` is one row with its label, written when that comes, into the file of the day on which the row was
 served. Keys are the plan's own column names for user, item, time, label and features, so that a `files` source reads
-`labelled/{period}.jsonl` under the plan as it stands; besides:
+`labelled/{period}.jsonl` under the plan as it stands, or `labelled/*.jsonl` if periods are not days. `record_copies` copies
+`labelled/` to a store on S3, for nights on other machines. Besides these keys there are:
 
     request     the request's id                     place   the row's position in it, of `labelled/` alone
     prediction  the probability or score served      base    the model's own, before correctors
