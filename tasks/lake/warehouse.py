@@ -159,7 +159,7 @@ class Warehouse:
                 self.query("catalog/take_turn")
                 return change()
 
-        return _retry_conflicts(once)
+        return retry_conflicts(_translate_errors()(once))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -175,7 +175,7 @@ class Warehouse:
     def _create_missing_tables(self) -> None:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("catalog/layout_there").num_rows:
-            _retry_conflicts(self._create_tables)
+            retry_conflicts(_translate_errors()(self._create_tables))
         if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
             raise DataError(
                 f"the lake's tables have layout {layout}, this release reads {FORMAT}: install a newer release"
@@ -206,11 +206,6 @@ def _translate_errors() -> Iterator[None]:
         if isinstance(error, duckdb.OutOfMemoryException):
             raise MemoryError(f"{message}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
         raise DataError(message) from error
-
-
-def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
-    """The result of `attempt`, repeated while it conflicts with other writers."""
-    return retry_conflicts(_translate_errors()(attempt))
 
 
 def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
@@ -284,7 +279,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
     words = {"catalog": f"ducklake:{source}", "data": f"{settings.data_path(pipeline)}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
-        _retry_conflicts(lambda: connection.execute(attach))
+        retry_conflicts(_translate_errors()(lambda: connection.execute(attach)))
     except (ValueError, OSError) as error:
         if "version mismatch" in str(error):
             raise DataError(f"the catalog {where} has a format that this release cannot read: {error}") from error
