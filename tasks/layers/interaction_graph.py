@@ -51,7 +51,7 @@ class Graph:
                 f"the model has {shape.layers} layers of {shape.width} columns. Start a new chain from a root"
             )
         tables = dict(zip(FIELDS, shape.sizes, strict=True))
-        past = [torch.cat([_pad_rows(self.past[f"{name}/table.{f}"], tables[f]) for f in FIELDS]) for name in names]
+        past = [torch.cat([_with_rows(self.past[f"{name}/table.{f}"], tables[f]) for f in FIELDS]) for name in names]
         return propagation(self.edges, past, shape)
 
 
@@ -94,8 +94,9 @@ def _drop_repeats(edges: Tensor) -> Tensor:
     return torch.stack([(key // FAR).int(), (key % FAR).int(), first], 1)[order]
 
 
-def _pad_rows(table: Tensor, size: int) -> Tensor:
-    return torch.cat([table, table.new_zeros(size - len(table), table.shape[1])])
+def _with_rows(table: Tensor, size: int) -> Tensor:
+    """The past of so many rows. Ids that came later have none: rows of zeros, which weights of an earlier close do not have."""
+    return torch.cat([table[:size], table.new_zeros(max(size - len(table), 0), table.shape[1])])
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold, pretrain, start_chain
 from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.prequential_loss import weights_at_close
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
@@ -193,6 +194,10 @@ def test_what_is_judged_sees_no_link_of_its_own_night() -> None:
         grown = grow(model, chain[1], logs)
         night, own = with_state(model, grown.weights, logs), with_state(paper, grown.weights, logs)
         assert torch.equal(night.factors(without_state(grown.weights))[0], model.factors(grown.weights)[0]), form
+        alone = weights_at_close(without_state(grown.weights), logs, 1)  # as it was: tonight's new ids have no row
+        assert len(alone["table.user"]) < len(grown.weights["table.user"])
+        for of_all, of_known in zip(night.factors(without_state(grown.weights)), night.factors(alone), strict=True):
+            assert torch.equal(of_all[: len(of_known)], of_known), form
         sizes = [*logs.sizes]
         judged, trained = (lookup(at, sizes, logs, period).over for at, period in ((night, 1), (own, 2)))
         assert lookup(night, sizes, logs, 2).over is judged, "trained as it will be served"
