@@ -85,7 +85,7 @@ def validate_period(
         checks += two_form_checks(warehouse, known)
         checks += rounded_id_checks(warehouse)
         checks += lost_zero_checks(warehouse, known)
-        checks += doubtful_value_checks(warehouse, plan.columns)
+        checks += doubtful_value_checks(warehouse, plan.columns, period)
         results = _judge_period(checks)
         checks = [_with_ids(warehouse, known, check, results) for check in checks]
     return judge(plan, broken, checks, results, statistics, accepted)
