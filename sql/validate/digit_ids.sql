@@ -1,21 +1,25 @@
--- One row per user or item of digits alone among the clean rows of one version of a period, 10,000 at most: the id; none if no id begins with
--- a zero, here or as $padded says. Which ones of many is the same every time, and does not depend on their zeros.
+-- One row per user or item of digits, maybe with a plus before and a fraction behind them, among the clean rows of one version of a period,
+-- 10,000 at most: the id; none if no id has what a program that takes it for a number removes, zeros or a plus at its start and zeros at the
+-- end of its fraction, here or as $padded says. Which ones of many is the same every time, and does not depend on these.
 -- $role VARCHAR: user or item
--- $padded BOOLEAN: whether ids that begin with a zero were known before
+-- $padded BOOLEAN: whether such ids were known before
+-- $padding VARCHAR: a regular expression for such ids
+-- $start VARCHAR: one for what is removed at their start
+-- $end VARCHAR: one for an id with zeros at the end of its fraction; its first group is the id without them
 WITH clean AS (
     SELECT CASE WHEN $role = 'user' THEN "user" ELSE item END AS id
     FROM clean_rows
 ),
 asked AS (
-    SELECT $padded OR coalesce(bool_or(starts_with(id, '0') AND regexp_full_match(id, '0[0-9]+')), false) AS asked
+    SELECT $padded OR coalesce(bool_or(id[1] IN ('0', '+') OR id[-1] = '0' AND contains(id, '.')) AND bool_or(regexp_full_match(id, $padding)), false) AS asked
     FROM clean
 ),
 ids AS (
     SELECT DISTINCT id
     FROM clean
-    WHERE (SELECT asked FROM asked) AND regexp_full_match(id, '[0-9]+')
+    WHERE (SELECT asked FROM asked) AND regexp_full_match(id, '[+]?[0-9]+([.][0-9]+)?')
 )
 SELECT id
 FROM ids
-ORDER BY md5(ltrim(id, '0')), id
+ORDER BY md5(regexp_replace(regexp_replace(id, $start, ''), $end, '\1')), id
 LIMIT 10000

@@ -22,18 +22,23 @@ def no_column(name: str) -> bool:
 
 
 # Columns in which rows are marked as deleted or replaced, in lower case, and the values that say so. Those of change data capture:
-# Debezium, AWS DMS (Op: I, U, D), Fivetran, Stitch and Singer, Airbyte, PeerDB, PlanetScale, Hudi, Delta Lake's change feed, Snowflake's
-# streams and BigQuery. And those of programs that only mark what is deleted.
-CHANGED = ("d", "delete", "deleted", "u", "update", "updated", "upsert", "update_preimage", "update_postimage")
+# Debezium, AWS DMS (Op: I, U, D), Fivetran, Stitch and Singer, Airbyte, PeerDB, PlanetScale, Qlik, Google's Datastream, Hevo, Hudi, Delta
+# Lake's change feed, Snowflake's streams and BigQuery. Those of tables that keep the earlier versions of a row: snapshots of dbt, the
+# history mode of Fivetran, and type 2 of Databricks and dlt. And those of programs that only mark what is deleted.
+CHANGED = ("d", "delete", "deleted", "u", "update", "updated", "upsert", "update_preimage", "update_postimage", "update-insert",
+           "update-delete")  # fmt: skip
 TRUE = ("true", "t", "1", "1.0", "yes", "y")
+FALSE = ("false", "f", "0", "0.0", "no", "n")
 OPERATIONS = ("op", "_op", "__op", "op_type", "optype", "operation", "_operation", "operation_type", "operationtype", "cdc_operation",
-              "_planetscale_operation", "change_type", "_change_type", "metadata$action")  # fmt: skip
+              "_planetscale_operation", "change_type", "_change_type", "_metadata_change_type", "header__change_oper",
+              "metadata$action")  # fmt: skip
 FLAGS = ("__deleted", "_deleted", "deleted", "is_deleted", "isdeleted", "_is_deleted", "_fivetran_deleted", "_peerdb_is_deleted",
-         "_hoodie_is_deleted")  # fmt: skip
-MOMENTS = ("deleted_at", "deletedat", "_deleted_at", "_sdc_deleted_at", "_ab_cdc_deleted_at", "row_deleted_time")
-MARKS = (
-    dict.fromkeys(OPERATIONS, CHANGED) | dict.fromkeys(FLAGS, TRUE) | dict.fromkeys(MOMENTS, ())
-)  # (): every value says so
+         "_hoodie_is_deleted", "dbt_is_deleted", "_metadata_deleted", "__hevo__marked_deleted", "is_row_deleted")  # fmt: skip
+MOMENTS = ("deleted_at", "deletedat", "_deleted_at", "_sdc_deleted_at", "_ab_cdc_deleted_at", "row_deleted_time", "dbt_valid_to",
+           "_dlt_valid_to", "__end_at")  # fmt: skip
+MARKS: dict[str, tuple[str, ...]] = {  # (): every value says so
+    **dict.fromkeys(OPERATIONS, CHANGED), **dict.fromkeys(FLAGS, TRUE), "_fivetran_active": FALSE, **dict.fromkeys(MOMENTS, ()),
+}  # fmt: skip
 
 
 def deletion_marks(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
@@ -59,12 +64,12 @@ def without_marks(batches: Iterable[pa.RecordBatch], marks: Sequence[str], place
 
 
 def _is_marked(values: pa.Array, words: Sequence[str]) -> pa.Array:
-    """Which values say that a row is not valid: one of the words, or, without words, any time of deletion."""
+    """Which values say that a row is not valid: one of the words, or, without words, any time that is not of the year 0 or 9999."""
     if words:
         return pc.is_in(pc.utf8_lower(values), pa.array(words))
     return pc.and_(
         pc.is_valid(values),
-        pc.invert(pc.match_substring_regex(pc.fill_null(values, ""), "^(?:0|false|False|0000.*)?$")),
+        pc.invert(pc.match_substring_regex(pc.fill_null(values, ""), "^(?:0|false|False|(?:0000|9999).*)?$")),
     )
 
 

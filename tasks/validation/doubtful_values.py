@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.period_checks import Check
 
 OLD = 788_918_400_000_000  # 1995-01-01: the oldest public logs are younger
 EARLY = 94_694_400_000_000  # 1973-01-01: times that count from 0 on are before it
+COUNTED = 10_000_000_000  # 10,000 s after the start of 1970: a log whose times count its rows begins before it
 DAY = 86_400_000_000
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
@@ -18,12 +20,12 @@ CHANCE = 0.01  # of all ids: so many random ones differ in the case of letters a
 CROWD, OFTEN = 0.1, 50.0  # of all rows, and times those of a user in the middle: one user has fewer
 
 
-def doubtful_value_checks(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
+def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: Period) -> Iterator[Check]:
     """A check that fails for each kind of doubtful values that a version of a period has; none if there are none."""
     yield from _other_encodings(warehouse, columns)
     yield from _ids(warehouse)
     yield from _crowd(warehouse)
-    yield from _times(warehouse)
+    yield from _times(warehouse, begins=period.index == 0 and period.start is None)
     yield from _half_days(warehouse)
 
 
@@ -93,13 +95,15 @@ def _half_days(warehouse: Warehouse) -> Iterator[Check]:
         yield Check("rows between 1:00 and 12:59 o'clock", "warn", seen["rows"], high=0, example=example)
 
 
-def _times(warehouse: Warehouse) -> Iterator[Check]:
+def _times(warehouse: Warehouse, begins: bool) -> Iterator[Check]:
     """A check if rows have the time 0, which programs write for a missing one, beside times of these days, or all have it; and one if a few
-    lie far from all others; and one if all lie in years of which there are no logs. With equal counts no calendar keeps them out.
+    lie far from all others; and ones if all lie in years of which there are no logs. With equal counts no calendar keeps them out.
 
-    A log whose times are numbers from 0 on has no times of these days.
+    A log whose times are numbers from 0 on has no times of these days. `begins`: the rows are the first ones of the log, which begins at
+    0 then; one that begins in 1970 and later counts something else than seconds.
     """
-    (seen,) = warehouse.query("validate/doubtful_times", {"day": DAY, "early": EARLY, "old": OLD}).to_pylist()
+    limits = {"day": DAY, "counted": COUNTED, "early": EARLY, "old": OLD}
+    (seen,) = warehouse.query("validate/doubtful_times", limits).to_pylist()
     if seen["missing"]:
         example = "a missing time is often written as 0, and these rows are taken for the oldest ones. Write their times, or nothing"
         yield Check("rows at the start of 1970", "warn", seen["missing"], high=0, example=example)
@@ -109,6 +113,12 @@ def _times(warehouse: Warehouse) -> Iterator[Check]:
             "none: write seconds since 1970"
         )
         yield Check("rows at times between 1973 and 1995", "warn", seen["old"], high=0, example=example)
+    if begins and seen["early"]:
+        example = (
+            f"the oldest is {seen['oldest']}. Are these numbers seconds since 1970? Spreadsheets count days since 1900 (46023.5), Kafka "
+            "Connect days since 1970 (20454, `time_unit: days`), and pandas 3 gives microseconds where earlier ones gave nanoseconds"
+        )
+        yield Check("rows at times before 1973", "warn", seen["early"], high=0, example=example)
     if seen["far"]:
         example = f"{seen['example']}, and the others go from {seen['first']} to {seen['last']}. Correct these times, or leave the rows out"
         yield Check("rows at times far from all others", "warn", seen["far"], high=0, example=example)

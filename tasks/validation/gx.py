@@ -24,6 +24,7 @@ from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.validation.changed_repeats import changed_repeat_checks
 from nightloop.tasks.validation.clean_copy import clean_rows
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
@@ -85,7 +86,10 @@ def validate_period(
         checks += two_form_checks(warehouse, known)
         checks += rounded_id_checks(warehouse)
         checks += lost_zero_checks(warehouse, known)
-        checks += doubtful_value_checks(warehouse, plan.columns)
+        checks += doubtful_value_checks(warehouse, plan.columns, period)
+        checks += changed_repeat_checks(
+            warehouse, plan.columns, {"period": period.index, "version": version}, counts["reasons"]
+        )
         results = _judge_period(checks)
         checks = [_with_ids(warehouse, known, check, results) for check in checks]
     return judge(plan, broken, checks, results, statistics, accepted)

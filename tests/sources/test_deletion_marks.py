@@ -1,4 +1,5 @@
-"""Columns that mark rows as deleted or changed: such rows are no events (debezium 1005, delta 1501, hudi 5036, endatix 890)."""
+"""Columns that mark rows as deleted or changed: such rows are no events (debezium 1005, delta 1501, hudi 5036, endatix 890). Nor are
+earlier versions of a row (dbt-core 2871, dbt_salesforce_source 15, dlt 3190)."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ MARKED = [
     ("_CHANGE_TYPE", "INSERT", "DELETE"), ("_change_type", "insert", "update_preimage"), ("operation", "click", "delete"),
     ("__deleted", "false", "true"), ("_fivetran_deleted", "FALSE", "TRUE"), ("is_deleted", "0", "1"), ("isDeleted", "", "yes"),
     ("deleted_at", "", "2026-01-02"), ("deleted_at", "0000-00-00 00:00:00", "1767261600"),
-    ("_sdc_deleted_at", r"\N", "2026-01-02T00:00:00Z"),
+    ("_sdc_deleted_at", r"\N", "2026-01-02T00:00:00Z"), ("_metadata_change_type", "INSERT", "UPDATE-DELETE"),
+    ("header__change_oper", "I", "U"), ("_metadata_deleted", "false", "true"), ("__hevo__marked_deleted", "false", "true"),
+    ("dbt_valid_to", "9999-12-31 00:00:00", "2026-01-02 00:00:00"), ("dbt_valid_to", "", "2026-01-02"), ("dbt_is_deleted", "False", "True"),
+    ("_dlt_valid_to", "", "2026-01-02"), ("__END_AT", "", "2026-01-02"), ("_fivetran_active", "true", "false"),
 ]  # fmt: skip
 
 

@@ -162,3 +162,23 @@ def _reasons(micros: list[int]) -> list[str]:
     counts = plan().model_copy(update={"periods": Counts(rows=400)})
     seen = validate_period(SmallLake(table), counts, Period(0, "000000", None, None, 400), 1, EarlierNights())  # type: ignore[arg-type]
     return [reason.partition(" is often")[0] for reason in seen.reasons]
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "oldest"),
+    [
+        (46_023_416_670, 10_000, "12:47:03.41667"),  # r4ds 1744: days of a spreadsheet
+        (
+            1_767_261_000_000,
+            1_000_000,
+            "10:54:21",
+        ),  # frigate 22688: seconds of pandas 3, a thousandth of what they were
+        (20_454_000_000, 1_000_000, "05:40:54"),  # days since 1970 of Kafka Connect
+    ],
+)
+def test_times_that_count_something_else_than_seconds_are_shown(first: int, step: int, oldest: str) -> None:
+    (reason,) = _reasons([first + n * step for n in range(400)])
+    assert (
+        f"rows at times before 1973 is 400, allowed is at most 0: the oldest is 1970-01-{1 + first // DAY:02d} {oldest}. Are"
+        in reason
+    )

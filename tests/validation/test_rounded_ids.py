@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from tests.validation.test_gx import changed, look, rows
@@ -50,3 +51,23 @@ def test_a_whole_number_with_an_exponent_among_ids_is_shown() -> None:
     )
     assert not look(changed(rows(), "item", numbers))[0].reasons
     assert not look(changed(rows(), "item", {n: f"{n * 7919:x}" for n in range(400)} | {10: "2e3"}))[0].reasons
+
+
+def test_clients_of_google_analytics_that_became_floats_are_shown() -> None:
+    """chrome-extensions-samples 1606: pandas and Parquet keep 17 of their 20 digits, so that they are others than in a request."""
+    random = np.random.default_rng(3)
+    clients = [f"{random.integers(10**8, 2**31)}.{random.integers(17 * 10**8, 18 * 10**8)}" for _ in range(400)]
+    for n in (400, 200):
+        floats = {place: repr(float(id_)) if place < n else id_ for place, id_ in enumerate(clients)}
+        (reason,) = look(changed(rows(), "user", floats))[0].reasons
+        assert "users that look like floats is " in reason and "write ids as text" in reason
+    messages = [f"{id_.partition('.')[2]}.{n % 200:06d}" for n, id_ in enumerate(clients)]  # of Slack: six digits
+    versions = [f"{n}.{n % 7}" for n in range(400)]
+    for others in (clients, messages, versions):
+        assert not look(changed(rows(), "user", dict(enumerate(others))))[0].reasons
+
+
+def test_many_long_items_hide_no_rounded_users() -> None:
+    table = rows(11_000, item=[f"{10**18 + 7 * n}" for n in range(11_000)])
+    (reason,) = look(changed(table, "user", {n: f"{(10**12 + n) * 10**6}" for n in range(400)}))[0].reasons
+    assert "share of users that look rounded is 1" in reason
