@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.inspection.infer_columns import guess_columns
+from nightloop.tasks.lake.incoming import flat_column
 from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.values import as_ids
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.lease import lease_key, lease_words
 from nightloop.tasks.plan.errors import PlanError
@@ -39,6 +41,8 @@ COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin
 HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
 HEADLINE = f"{HEAD}: a plan to begin your own from."
 OWN = "own"  # the pipeline of a user's own file
+SAMPLE = 500_000  # rows in which repeated takings are counted
+REPEATED = 0.05  # if more rows are items that their user took before, people take items again
 
 
 def trained_parts(name: str) -> dict[str, Any]:
@@ -61,6 +65,7 @@ def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
         },
         "pretrain_periods": HISTORY,
         "expectations": {"rules": {"price": {"least": 0, "most": 10_000}}},
+        "ranking": {"repeats": True},  # more than a third of the rows are items that their user took before
         **trained_parts("ranking"),
     }  # fmt: skip
 
@@ -84,7 +89,10 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         "pretrain_periods": PRETRAINED,
         **trained_parts("clicks" if columns.label else "ranking"),
     }
-    plan["periods"] = {"rows": _rows(Plan.model_validate(plan)) // PERIODS}
+    rows, repeated = _count_rows(Plan.model_validate(plan))
+    plan["periods"] = {"rows": rows // PERIODS}
+    if not columns.label and repeated > REPEATED:
+        plan["ranking"] = {"repeats": True}
     return plan
 
 
@@ -177,14 +185,26 @@ def options_of(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _rows(plan: Plan) -> int:
-    """The number of rows in the file. Raises PlanError if there are too few for the periods."""
-    source = build(plan.source)
+def _count_rows(plan: Plan) -> tuple[int, float]:
+    """The number of rows in the file, and the share of its first ones whose user took the item in an earlier row.
+
+    Raises PlanError if there are too few for the periods.
+    """
+    source, ids = build(plan.source), (plan.columns.user, plan.columns.item)
     with TemporaryDirectory() as room, Warehouse.open(Settings(home=Path(room)), plan.pipeline) as warehouse:
-        batches = partial(source.batches, warehouse, period(plan.periods, 0), plan.columns)
-        rows: int = read_until_complete(warehouse, lambda: sum(batch.num_rows for batch in batches()))
+
+        def count() -> tuple[int, float]:
+            rows, first = 0, [pa.table({name: pa.array([], pa.string()) for name in ids})]
+            for batch in source.batches(warehouse, period(plan.periods, 0), plan.columns):
+                if rows < SAMPLE:
+                    first.append(pa.table({name: as_ids(flat_column(batch, name), name) for name in ids}))
+                rows += batch.num_rows
+            pairs = pa.concat_tables(first)
+            return rows, 1 - pairs.group_by(list(ids)).aggregate([]).num_rows / max(pairs.num_rows, 1)
+
+        rows, repeated = read_until_complete(warehouse, count)
     if rows < PERIODS * LEAST:
         raise PlanError(
             f"{source.describe()} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"
         )
-    return rows
+    return rows, repeated

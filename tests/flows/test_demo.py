@@ -16,7 +16,7 @@ import pytest
 
 import nightloop.flows.demo.loop
 import nightloop.flows.demo.plans
-from nightloop.flows.demo.plans import write_plan
+from nightloop.flows.demo.plans import own_plan, write_plan
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.sources.simulated import Simulated
 from tests.flows.run_cli import document, said
@@ -96,6 +96,17 @@ def test_columns_that_cannot_be_guessed_are_asked_for(surroundings: dict[str, st
     assert unknown.returncode == 2 and "--columns user=uid,item=...,time=..." in unknown.stderr
     wrong = said(surroundings, "demo", "--data", clicks, "--columns", "usr=uid,item=SKU,time=at")
     assert "no role 'usr', user is missing" in wrong.stderr
+
+
+@pytest.mark.parametrize(("taken", "repeats"), [(40, True), (1000, False)])
+def test_a_plan_for_own_logs_says_whether_people_take_items_again(tmp_path: Path, taken: int, repeats: bool) -> None:
+    """Without it, items that were taken are not recommended, and a blend of `Repeat` would be chosen for lists that nobody gets."""
+    logs = tmp_path / "logs.csv"
+    rows = (f"u{n % 25},i{n % taken},2026-01-01T00:{n // 60:02}:{n % 60:02}\n" for n in range(1000))
+    logs.write_text("user,item,time\n" + "".join(rows))
+    plan = own_plan(logs, "", {})
+    assert plan.get("ranking") == ({"repeats": True} if repeats else None)
+    assert plan["periods"] == {"rows": 50}
 
 
 def test_a_new_demo_removes_no_work_of_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
