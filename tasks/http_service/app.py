@@ -215,6 +215,8 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
             if context.records is not None:
                 context._write_records(context.records.close)
             context.copy_records()
+            if context.copies is not None:
+                context.copies.close()
             try:
                 context.predictor.save(context.server)
             except OSError as error:
