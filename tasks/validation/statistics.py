@@ -73,14 +73,12 @@ def describe_rewritten_id(warehouse: Warehouse, vocabulary: Vocabulary, role: st
     """A new id of the period beside a known one that may be the same in another writing, in words."""
     known_ids = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
     plain = {form: id_ for id_ in reversed(known_ids) if id_ for form in _forms(id_)}
-    first = ""
-    for batch in warehouse.stream("validate/value_counts", {"columns": [role]}):
-        values = batch.column("value")
-        for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
-            first = first or value
-            if same := next((plain[form] for form in _forms(value) if form in plain), ""):
-                return f"{value[:60]!r} is new; {same[:60]!r} is known"
-    return f"{first[:60]!r} is new; known are such as {str(next(iter(known_ids), ''))[:60]!r}"
+    ids = warehouse.query("validate/id_counts", {"roles": [role]}).column("id").combine_chunks()
+    new = sorted(ids.filter(pa.array(encode(vocabulary, role, ids) < 0)).to_pylist())
+    for id_ in new:
+        if same := next((plain[form] for form in _forms(id_) if form in plain), ""):
+            return f"{id_[:60]!r} is new; {same[:60]!r} is known"
+    return f"{next(iter(new), '')[:60]!r} is new; known are such as {str(next(iter(known_ids), ''))[:60]!r}"
 
 
 def _forms(id_: str) -> list[str]:
@@ -92,10 +90,10 @@ def _forms(id_: str) -> list[str]:
 def _new_id_rates(warehouse: Warehouse, vocabulary: Vocabulary) -> dict[str, float]:
     """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
     new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
-    for batch in warehouse.stream("validate/value_counts", {"columns": ["user", "item"]}):
+    for batch in warehouse.stream("validate/id_counts", {"roles": ["user", "item"]}):
         for role in new:
-            part = batch.filter(pc.equal(batch.column("field"), role))
+            part = batch.filter(pc.equal(batch.column("role"), role))
             rows = part.column("rows").to_numpy()
-            new[role] += int(rows[encode(vocabulary, role, part.column("value")) < 0].sum())
+            new[role] += int(rows[encode(vocabulary, role, part.column("id")) < 0].sum())
             total[role] += int(rows.sum())
     return {f"new_{role}_rate": new[role] / total[role] if total[role] else math.nan for role in new}
