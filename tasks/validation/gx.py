@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -34,7 +34,7 @@ from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.rounded_ids import rounded_id_checks
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
-from nightloop.tasks.validation.statistics import count_rows, describe_rewritten_id, measure
+from nightloop.tasks.validation.statistics import count_rows, describe_rewritten_id, measure, repeated_share
 from nightloop.tasks.validation.unicode_forms import two_form_checks
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class EarlierNights:
 
     history: History = ()  # oldest first
     vocabulary: Vocabulary | None = None
+    versions: Mapping[int, int] = field(default_factory=dict)  # of the periods that they read, by index
 
 
 def import_in_background() -> None:
@@ -83,6 +84,8 @@ def validate_period(
     counts, known = count_rows(warehouse, period.index, version), nights.vocabulary
     with clean_rows(warehouse, period.index, version, counts["clean"] * len(plan.columns.names)):
         statistics = measure(warehouse, plan.columns, counts, known)
+        if counts["clean"] and plan.family == "ranking" and not plan.ranking.repeats:
+            statistics["repeated_share"] = repeated_share(warehouse, counts["clean"], nights.versions)
         checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
         checks += two_form_checks(warehouse, known)
         checks += rounded_id_checks(warehouse)

@@ -1,7 +1,7 @@
 """Statistics of one period: what its checks use now, and what later nights compute their ranges from.
 
 Names: rows, clean, label_rate, new_user_rate, new_item_rate, quarantine_share, duplicate_share, outside_share,
-out_of_order_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
+out_of_order_share, repeated_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
 their MD5, so that a column of a million values stays small and comparable for ever); number/<column>/<quantile>.
 """
 
@@ -19,7 +19,8 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 
 COMPARED = 100_000  # known ids that a new one is compared with
-SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that memory stays flat
+SAMPLE = 200_000  # rows that quantiles and repeated items are taken over: every n-th one, or of every n-th user
+REMEMBERED = 7  # earlier periods in which an item may have been taken before
 
 
 def count_rows(warehouse: Warehouse, period: int, version: int) -> dict[str, Any]:
@@ -45,6 +46,15 @@ def measure(
         if vocabulary is not None:
             statistics |= _new_id_rates(warehouse, vocabulary)
     return {name: value for name, value in statistics.items() if math.isfinite(value)}
+
+
+def repeated_share(warehouse: Warehouse, clean: int, versions: Mapping[int, int]) -> float:
+    """The share of the `clean_rows` whose item their user took in an earlier row, of these or of the last earlier `versions`, by period."""
+    last = sorted(versions.items())[-REMEMBERED:]
+    asked = {
+        "stride": max(1, math.ceil(clean / SAMPLE)), "periods": [index for index, _ in last], "versions": [number for _, number in last],
+    }  # fmt: skip
+    return float(warehouse.query("validate/repeated_items", asked).column("share")[0].as_py() or 0.0)
 
 
 def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
