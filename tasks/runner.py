@@ -48,11 +48,9 @@ class Runner(Protocol):
     @property
     def workers(self) -> int:
         """Calls that are worth giving it at a time; 0: none, compute them here."""
-        ...
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `function` returns, or raises, on a worker."""
-        ...
 
 
 _RUNNER: ContextVar[Runner | None] = ContextVar("runner", default=None)

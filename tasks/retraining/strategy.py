@@ -92,7 +92,6 @@ class Strategy(Protocol):
     @property
     def lookback(self) -> int:
         """Periods of logs that `update` reads, the newest included; `ALL_HISTORY` for all."""
-        ...
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The checkpoint at the close of the root night.
@@ -111,7 +110,6 @@ class Strategy(Protocol):
         Checkpoint
             Of `logs.period`: the weights to serve, and the memory that `update` will need.
         """
-        ...
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """The checkpoint at the close of the newest period, `logs.period`.
@@ -137,7 +135,6 @@ class Strategy(Protocol):
         DataError
             The rows cannot be learned from, or training diverges. The night then records the strategy as failed.
         """
-        ...
 
 
 class Teachable(Protocol):
@@ -158,4 +155,3 @@ class Teachable(Protocol):
         Checkpoint
             As for `update`.
         """
-        ...
