@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -13,7 +13,15 @@ import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.days import DAY, days_of, id_texts, midnight, refuse_options, refuse_unknown_columns
+from nightloop.tasks.simulation.days import (
+    DAY,
+    TAKEN,
+    id_texts,
+    midnight,
+    refuse_options,
+    refuse_unknown_columns,
+    taken_rows,
+)
 from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving_values, normal, uniform
 
 PART = 1 << 20  # pairs of user and item that are weighed at once
@@ -130,18 +138,8 @@ class RankingWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
-        refuse_unknown_columns("the ranking world", ("user_id", "item_id", "ts"), columns)
-        return self._between(period)
-
-    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
-        """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
-        for number, begin, end in days_of(period, self.start, self.shape[3]):
-            users, items, times = self.takes(number)
-            window = slice(*np.searchsorted(times, [begin, end]).tolist())
-            yield pa.RecordBatch.from_pydict({
-                "user_id": id_texts("u", users[window]), "item_id": id_texts("i", items[window]),
-                "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
-            })  # fmt: skip
+        refuse_unknown_columns("the ranking world", TAKEN, columns)
+        return taken_rows(period, self.start, self.shape[3], self.takes)
 
     def takes(self, number: int) -> tuple[Ints, Ints, Ints]:
         """Day `number`: user and item numbers and µs since 1970, [n] each, by time; no pair is repeated."""
