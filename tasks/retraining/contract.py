@@ -19,7 +19,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import without_state
@@ -40,6 +39,7 @@ from nightloop.tasks.retraining.contract_chains import (
     stored_tensors,
 )
 from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.prequential_loss import mean_logloss
 from nightloop.tasks.retraining.strategy import Strategy, lookback_of
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial_weights
@@ -115,14 +115,8 @@ def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence
     checkpoint = start_chain(model, copy.deepcopy(strategy), initial_weights(model, periods[0]), periods[0])
     nights = [checkpoint]
     for logs in periods[1:]:
-        nights.append(
-            fold(
-                model,
-                copy.deepcopy(strategy),
-                reload_checkpoint(nights[-1]),
-                recent_rows(logs, lookback_of(strategy, model)),
-            )
-        )
+        rows = recent_rows(logs, lookback_of(strategy, model))
+        nights.append(fold(model, copy.deepcopy(strategy), reload_checkpoint(nights[-1]), rows))
     assert_same_chains(nights, run_chain(model, strategy, periods), "a backfill and single nights differ")
 
 
@@ -184,7 +178,7 @@ def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
     """Rows that share an instant may come in any order: the loss stays similar, though not the bits."""
     swapped = [_shuffle_instants(logs) for logs in periods]
     once, twice = run_chain(model, strategy, periods)[-1], run_chain(model, strategy, swapped)[-1]
-    one, two = (_loss(model, checkpoint, periods[-1]) for checkpoint in (once, twice))
+    one, two = (mean_logloss(model, checkpoint.weights, periods[-1]) for checkpoint in (once, twice))
     assert abs(one - two) <= 0.25 * max(one, two), (
         f"the order of rows of one instant moved the loss from {one:.3g} to {two:.3g}"
     )
@@ -222,10 +216,6 @@ def _check_thinned(model: Model, strategy: Strategy, periods: Sequence[Logs], ke
         mask[inside] = keep(int(inside.sum()))
         altered.append(logs.select(mask))
     finite_chain(model, run_chain(model, strategy, altered), altered)
-
-
-def _loss(model: Model, checkpoint: Checkpoint, logs: Logs) -> float:
-    return float(binary_cross_entropy_with_logits(predict(model, checkpoint.weights, logs), logs.label))
 
 
 def _alter_newest(logs: Logs) -> Logs:

@@ -38,6 +38,12 @@ def refuse_composed(learner: object, wrapper: str) -> None:
         )
 
 
+def models_of(strategy: object) -> tuple[str, ...] | None:
+    """Names of the models that a strategy goes with; None: all. A wrapper that names none goes with its learner's."""
+    models, learner = getattr(strategy, "models", None), getattr(strategy, "learner", None)
+    return models_of(learner) if models is None and learner is not None else models
+
+
 def with_inner(strategy: object) -> Iterator[object]:
     """The strategy and all strategies within it."""
     yield strategy

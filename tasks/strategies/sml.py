@@ -131,11 +131,6 @@ class SML:
         """The newest period and the one before, whose task is finished; more if the learner reads more."""
         return max(2, self.learner.lookback if self.learner else 1)
 
-    @property
-    def models(self) -> tuple[str, ...] | None:
-        """Names of the models the learner goes with; None: all."""
-        return getattr(self.learner, "models", None)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights are served and are W_0; transfers at their first values, no open task."""
         meta = new_meta_state(self._transfers(model, weights, logs))
