@@ -20,6 +20,7 @@ from nightloop.tasks.objects.s3_client import usual_credentials
 from nightloop.tasks.objects.stored_plans import load_stored_plan
 from nightloop.tasks.plan import load
 from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.load import STORED, find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import hide_secrets
@@ -101,12 +102,8 @@ def _copied_lake(plan: Plan) -> Iterator[Warehouse]:
 @contextmanager
 def keep_open(plan: Plan, objects: Objects | None = None) -> Iterator[None]:
     """Keep the store (`objects`, if it is open) and the lake open for a flow: opening them takes longer than most queries."""
-    with open_lake(plan) as lake:
-        before = _OPEN.set(Resources(objects or open_store(), lake, plan.pipeline))
-        try:
-            yield
-        finally:
-            _OPEN.reset(before)
+    with open_lake(plan) as lake, use_value(_OPEN, Resources(objects or open_store(), lake, plan.pipeline)):
+        yield
 
 
 def try_lake(pipeline: str, home: Path | None = None) -> dict[int, int]:

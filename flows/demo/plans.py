@@ -20,8 +20,8 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.values import as_ids
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.lease import lease_key, lease_words
+from nightloop.tasks.plan.atomic_file import is_generated, write_generated
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.generated_file import is_generated, write_generated
 from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record.entries import entries_by_hand
