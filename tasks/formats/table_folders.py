@@ -28,17 +28,13 @@ LOGS = (
     ("Paimon", "snapshot", re.compile(r"snapshot-\d+")),
     ("Iceberg", "metadata", re.compile(rf"(?:v\d+|\d+-{UUID})(?:\.gz)?\.metadata\.json(?:\.gz)?")),
 )
-STREAM, NAMES = (
-    "_spark_metadata",
-    re.compile(r'"path":"[^"]*?([^"/]*)"'),
-)  # the log of a stream of Spark, and names of files in it
+STREAM = "_spark_metadata"  # the log of a stream of Spark
+NAMES = re.compile(r'"path":"[^"]*?([^"/]*)"')  # of files, in that log
 HIVE = re.compile(
     r"(.+)/(?:base|delta|delete_delta)_\d{7,}(?:_v?\d+)*/.*"
 )  # a file of a transaction, in the folder of its table
-COMMITS, WRITER = (
-    re.compile(r"_committed_(\d+)"),
-    re.compile(r"-tid-(\d+)-"),
-)  # notes of Databricks' writes, and whose a file is
+COMMITS = re.compile(r"_committed_(\d+)")  # the notes of Databricks' writes
+WRITER = re.compile(r"-tid-(\d+)-")  # which of them wrote a file
 DUCKLAKE = re.compile(rf"ducklake-{UUID}(?:-delete)?\.parquet")
 
 

@@ -140,16 +140,5 @@ class Expectations(Frozen):
     @property
     def severities(self) -> Sequence[Severity]:
         """The severity of each check. If all are `off`, a night is stopped, because nothing would be checked."""
-        checks = (
-            self.volume,
-            self.label_rate,
-            self.new_users,
-            self.new_items,
-            self.all_new,
-            self.duplicates,
-            self.outside_period,
-            self.out_of_order,
-            self.psi,
-            self.ks,
-        )
+        checks = (check for _, check in self if isinstance(check, Band | Sudden | Limit | Drift))
         return (self.rows, *(check.severity for check in checks))
