@@ -24,7 +24,7 @@ from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.load import STORED, find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import hide_secrets
-from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.plan.settings import Settings, aws_keys
 from nightloop.tasks.record.entries import GATE
 
 
@@ -172,9 +172,4 @@ def credentials(settings: Settings) -> Mapping[str, str] | None:
 
     block: Any = AwsCredentials.load(settings.s3_credentials_block)
     secret = block.aws_secret_access_key
-    keys = {
-        "aws_access_key_id": block.aws_access_key_id,
-        "aws_secret_access_key": secret.get_secret_value() if secret else None,
-        "aws_session_token": block.aws_session_token,
-    }
-    return {name: value for name, value in keys.items() if value}
+    return aws_keys(block.aws_access_key_id, secret.get_secret_value() if secret else None, block.aws_session_token)

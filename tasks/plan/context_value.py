@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 @contextmanager
-def use_value(variable: ContextVar[T] | ContextVar[T | None], value: T) -> Iterator[T]:
+def use_value(variable: ContextVar[Any], value: T) -> Iterator[T]:
     """Within this block, and what it calls on this thread, the variable has this value."""
     token = variable.set(value)
     try:
