@@ -10,7 +10,7 @@ from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.run_result import RunResult, mean_user_rows
 from nightloop.tasks.bakeoff.run_result import unpack_scored_period as scored_rows
 from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
-from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics
+from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics, weighted_means
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
 
@@ -53,9 +53,7 @@ class Results:
 
     def line(self, name: str, kind: str) -> ResultRow:
         """The entrant's means."""
-        seeds = [
-            weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]
-        ]
+        seeds = list(self._by_seed(name, kind).values())
         keys = [key for key in seeds[0] if all(key in means for means in seeds)]
         several = len(seeds) > 1
         spread = {key: statistics.stdev(means[key] for means in seeds) for key in keys} if several else {}
@@ -98,9 +96,9 @@ class Results:
 
     def agree(self, a: str, b: str, kind: str) -> bool:
         """Whether `a` is better than `b` in the leading metric under every seed that both finished."""
-        values_a, values_b = (self._by_seed(name, kind) for name in (a, b))
-        sign = direction(self.metric)
-        return all(sign * (values_a[seed] - values_b[seed]) > 0 for seed in values_a.keys() & values_b.keys())
+        means_a, means_b = (self._by_seed(name, kind) for name in (a, b))
+        sign, metric = direction(self.metric), self.metric
+        return all(sign * (means_a[s][metric] - means_b[s][metric]) > 0 for s in means_a.keys() & means_b.keys())
 
     def of_use(self, use: str) -> list[str]:
         """Entrants whose strategy is this plug-in."""
@@ -119,9 +117,9 @@ class Results:
         """Bytes of the last checkpoint, weights and memory."""
         return max(ran.outcome.state for ran in self.ran[name])
 
-    def _by_seed(self, name: str, kind: str) -> dict[int, float]:
+    def _by_seed(self, name: str, kind: str) -> dict[int, Values]:
         return {
-            ran.seed: weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]])[self.metric]
+            ran.seed: weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]])
             for ran in self.ran[name]
         }
 
@@ -157,18 +155,3 @@ def read_finished_run(plan: Plan, seed: int, outcome: RunResult, rows: Weights, 
         kind: {p: summarize_metrics(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds
     }
     return FinishedRun(seed, outcome, rows, means)
-
-
-def weighted_means(means_by_period: Sequence[Mapping[str, float]]) -> Values:
-    """Means over the rows of several periods, from the means of each."""
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for means in means_by_period:
-        for key, value in means.items():
-            metric, _, part = key.partition("/")
-            if metric in ("rows", "positives"):
-                continue
-            weight = means[f"rows/{part}" if part else "rows"]
-            sums[key] = sums.get(key, 0.0) + weight * value
-            weights[key] = weights.get(key, 0.0) + weight
-    return {key: sums[key] / weights[key] for key in sums if weights[key]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
+from nightloop.tasks.evaluation.summary import weighted_means
 from nightloop.tasks.record.manifest import CHAMPION
 from nightloop.tasks.reports import history as h
 
@@ -51,27 +52,12 @@ def _standing(history: h.History, strategy: str, metric: str) -> Standing:
         strategy,
         len(nights),
         sum(_is_best(history, i, strategy, metric) for i in nights),
-        _means(history, strategy, nights),
+        weighted_means([history.nights[i].scores[strategy].means for i in nights]),
         mean_note(history, "seconds", strategy),
         mean_note(history, "bytes", strategy),
         None if strategy == control else _versus(history, strategy, others, metric),
         _versus(history, strategy, rival, metric),
     )
-
-
-def _means(history: h.History, strategy: str, nights: list[int]) -> dict[str, float]:
-    means_by_night = [history.nights[i].scores[strategy].means for i in nights]
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for means in means_by_night:
-        for key, value in means.items():
-            metric, _, part = key.partition("/")
-            if metric in ("rows", "positives"):
-                continue
-            weight = means.get(f"rows/{part}" if part else "rows", 1.0)
-            sums[key] = sums.get(key, 0.0) + weight * value
-            weights[key] = weights.get(key, 0.0) + weight
-    return {key: sums[key] / weights[key] for key in sums if weights[key]}
 
 
 def _is_best(history: h.History, index: int, strategy: str, metric: str) -> bool:
