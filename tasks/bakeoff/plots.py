@@ -33,10 +33,9 @@ def plot_metric(report: BakeoffReport, kind: str) -> d.Plot:
     won = sum(_leads(lines, leader, p, direction(metric)) for p in results.test)
     title = f"{leader} is ahead on {won} of {len(results.test)} test periods"
     against = "" if kind == CLICKS else f"; {title_of(kind, report.negatives.get(kind, 0)).lower()}"
-    figure = d.canvas(
+    figure, axes = d.canvas(
         title, f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
     )
-    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
     ends = draw_lines(
         axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(report)
     )
@@ -62,8 +61,9 @@ def plot_time(report: BakeoffReport) -> d.Plot | None:
     wide = max(s for p in points_by_name.values() for _, s in p) > 20 * min(
         s for p in points_by_name.values() for _, s in p
     )
-    figure = d.canvas(title, f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}")
-    axes = figure.add_axes((d.LEFT, 0.19, d.WIDTH, 0.63))
+    figure, axes = d.canvas(
+        title, f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}", 0.19
+    )
     axes.set_yscale("log" if wide else "linear")
     look, ends = look_of(report), []
     for name, points in points_by_name.items():
@@ -96,10 +96,7 @@ def _shade(axes: Axes, test: Sequence[bool], tuned: Sequence[bool]) -> None:
         for j in places:
             axes.axvspan(j - 0.5, j + 0.5, color=d.FAINT, alpha=0.5, linewidth=0, zorder=0)
         if places:
-            axes.text(
-                places[0] - 0.4, 1.01, word, size=7.5, color=d.GREY, ha="left", va="bottom",
-                transform=axes.get_xaxis_transform(), parse_math=False,
-            )  # fmt: skip
+            d.grey_note(axes, places[0] - 0.4, 1.01, word)
 
 
 def _leads(lines: Mapping[str, Mapping[int, float]], leader: str, period: int, sign: int) -> bool:

@@ -73,11 +73,8 @@ def plot_trials(one: TunedStrategy) -> d.Plot:
         steps.append(best if best is not None else float("nan"))
     title = f"{one.label}: {search.metric} {number(search.own.value)} with the plan's settings, {number(best)} with the best"
     arrow = "lower" if sign < 0 else "higher"
-    figure = d.canvas(
-        title,
-        f"{search.metric} on the periods of the search, trial by trial ({arrow} is better)",
-    )
-    axes = figure.add_axes((d.LEFT, 0.17, d.WIDTH, 0.65))
+    subtitle = f"{search.metric} on the periods of the search, trial by trial ({arrow} is better)"
+    figure, axes = d.canvas(title, subtitle, 0.17)
     ended = [(j, trial.value) for j, trial in enumerate(trials) if trial.value is not None]
     stopped = [
         (j, trial.running[max(trial.running)]) for j, trial in enumerate(trials) if trial.stopped and trial.running
