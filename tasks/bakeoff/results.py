@@ -85,14 +85,8 @@ class Results:
 
     def _gap(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
         rows = {ran.seed: ran.rows for ran in self.ran[b]}
-        pairs = [
-            (scored_rows(ran.rows, p, kind), scored_rows(rows[ran.seed], p, kind), p)
-            for ran in self.ran[a]
-            if ran.seed in rows
-            for p in self.test
-        ]
-        scored_pairs = [(first, second, p) for first, second, p in pairs if first and second]
-        return difference([pair[:2] for pair in scored_pairs], metric, [p for _, _, p in scored_pairs])
+        pairs = [(ran.rows, rows[ran.seed]) for ran in self.ran[a] if ran.seed in rows]
+        return paired_gap(pairs, self.test, kind, metric)
 
     def agree(self, a: str, b: str, kind: str) -> bool:
         """Whether `a` is better than `b` in the leading metric under every seed that both finished."""
@@ -145,6 +139,15 @@ class Results:
                 if self.metric in values:
                     values_by_period.setdefault(period, []).append(values[self.metric])
         return {period: statistics.fmean(values) for period, values in sorted(values_by_period.items())}
+
+
+def paired_gap(
+    pairs: Sequence[tuple[Weights, Weights]], periods: Sequence[int], kind: str, metric: str
+) -> Difference | None:
+    """The first run of each pair minus the second on the same rows of the periods, plus is better; None: too few users."""
+    both = [(scored_rows(a, p, kind), scored_rows(b, p, kind), p) for a, b in pairs for p in periods]
+    scored = [(a, b, p) for a, b, p in both if a and b]
+    return difference([pair[:2] for pair in scored], metric, [p for _, _, p in scored])
 
 
 def read_finished_run(plan: Plan, seed: int, outcome: RunResult, rows: Weights, kinds: Sequence[str]) -> FinishedRun:

@@ -13,7 +13,7 @@ from nightloop.tasks.bakeoff.json_report import BakeoffReport, rival_of, title_o
 from nightloop.tasks.bakeoff.results import ResultRow
 from nightloop.tasks.evaluation.summary import SLICES, direction
 from nightloop.tasks.plan.leading_metric import CATALOGUE
-from nightloop.tasks.reports.format import NONE, number, plain, plural, seconds, size
+from nightloop.tasks.reports.format import NONE, number, plural, seconds, size
 from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
 WIDTH = 160  # characters, if the terminal does not say
@@ -126,16 +126,12 @@ def _row(report: BakeoffReport, line: ResultRow, kind: str, personal: bool, lead
 def _mean(line: ResultRow, metric: str, lines: list[ResultRow]) -> Cell:
     if metric not in line.values:
         return Cell(NONE, "quiet")
-    gaps = [_sign(metric) * (line.values[metric] - o.values[metric]) for o in lines if metric in o.values]
+    gaps = [direction(metric) * (line.values[metric] - o.values[metric]) for o in lines if metric in o.values]
     best = min(gaps) >= 0 and max(gaps) > 0
     spread = line.spread.get(metric)
     return Cell(
         number(line.values[metric]) + (f" ± {number(spread)}" if spread is not None else ""), "best" if best else ""
     )
-
-
-def _sign(metric: str) -> int:
-    return direction(metric.split("/")[0])
 
 
 def _extra(report: BakeoffReport, kind: str) -> list[str]:
@@ -180,12 +176,6 @@ def _note(report: BakeoffReport, personal: bool) -> str:
         "Seconds are of learning, one thread; peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
-
-
-def leaderboard_records(report: BakeoffReport, kind: str) -> list[dict[str, str]]:
-    """The leaderboard as rows of plain text, for a table artifact."""
-    table = leaderboard(report, kind)
-    return [{plain(head): plain(cell.text) for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
 
 
 def bakeoff_in_words(report: BakeoffReport, advised: Sequence[str], page: str) -> str:

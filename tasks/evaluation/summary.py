@@ -134,8 +134,8 @@ def weighted_means(means_by_period: Sequence[Mapping[str, float]]) -> dict[str, 
 
 
 def direction(metric: str) -> int:
-    """+1 if more of a metric is better, -1 if less is better (logloss, ne)."""
-    return -1 if metric in ("logloss", "ne") else 1
+    """+1 if more of a metric, or of it on a slice, is better, -1 if less is better (logloss, ne)."""
+    return -1 if metric.split("/")[0] in ("logloss", "ne") else 1
 
 
 def slice_rows(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
