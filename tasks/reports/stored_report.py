@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.key_names import checked_pipeline
-from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.objects import Objects, swap_or_create
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.plan import canonical_json
 from nightloop.tasks.plan.safe_text import json_of
@@ -30,10 +30,7 @@ def read_report(objects: Objects, pipeline: str) -> tuple[str, str]:
 
 def save_report(objects: Objects, pipeline: str, page: str, tag: str) -> None:
     """Replace the page that has this tag; if it is empty, there was none. A page that another machine drew since stays."""
-    if tag:
-        objects.swap(report_key(pipeline), page.encode(), tag)
-    else:
-        objects.create(report_key(pipeline), page.encode())
+    swap_or_create(objects, report_key(pipeline), page.encode(), tag)
 
 
 def save_document(
