@@ -36,7 +36,7 @@ def doctor(deep: bool = False) -> dict[str, Any]:
         "plug-ins": _check_plug_ins,
         "store": _check_store,
         "lake": _check_lake,
-        "disk": _check_disk,
+        "disk": lambda: require_space(LEAST_DISK, "a night needs room for checkpoints"),
         "plans": _check_plans,
         "prefect": check_prefect_server,
     }
@@ -121,10 +121,6 @@ def _check_blobs() -> str:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
     return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are intact"
-
-
-def _check_disk() -> str:
-    return require_space(LEAST_DISK, "a night needs room for checkpoints")
 
 
 def _check_plans() -> str:

@@ -86,9 +86,13 @@ def json_document(report: BakeoffReport) -> dict[str, JsonValue]:
         ],
         "leaderboard": {kind: [_line(report, line, kind) for line in results.lines(kind)] for kind in report.kinds},
         "curves": {
-            kind: {line.name: _name_periods(report, line) for line in results.lines(kind)} for kind in report.kinds
+            kind: {line.name: {names[p]: v for p, v in line.curve.items()} for line in results.lines(kind)}
+            for kind in report.kinds
         },
-        "time": {name: _times(report, name) for name in results.ran},
+        "time": {
+            name: [{"period": names[p], "history_rows": n, "seconds": s} for p, n, s in learning_times(report, name)]
+            for name in results.ran
+        },
         "cells": [
             {"entrant": name, "seed": ran.seed, **ran.outcome.model_dump(mode="json", exclude={"rows"})}
             for name, several in results.ran.items()
@@ -131,16 +135,6 @@ def difference_as_json(gap: Difference | None) -> JsonValue:
     if gap is None:
         return None
     return {"mean": gap.mean, "low": gap.low, "high": gap.high, "users": gap.users, "rows": gap.rows}
-
-
-def _name_periods(report: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
-    return {report.names[period]: value for period, value in line.curve.items()}
-
-
-def _times(report: BakeoffReport, name: str) -> list[JsonValue]:
-    return [
-        {"period": report.names[p], "history_rows": rows, "seconds": s} for p, rows, s in learning_times(report, name)
-    ]
 
 
 def learning_times(report: BakeoffReport, name: str) -> list[tuple[int, int, float]]:

@@ -49,11 +49,8 @@ def _line(
 def _leads(s: Standing, rows: list[Standing], metric: str) -> bool:
     if metric == "calibration":
         return False
-    return not any(_better(metric, r.means[metric], s.means[metric]) for r in rows if metric in r.means)
-
-
-def _better(metric: str, a: float, b: float) -> bool:
-    return b > a if metric == "ece" else h.better(metric, a, b)
+    own, others = s.means[metric], [r.means[metric] for r in rows if metric in r.means]
+    return not any(other < own if metric == "ece" else h.better(metric, other, own) for other in others)
 
 
 def _gap(versus: Difference | float | None) -> Cell:
