@@ -134,11 +134,16 @@ def _folders_above(file: str, looked_at: set[str]) -> Iterator[str]:
         folder = os.path.dirname(folder)
 
 
+def found_files(warehouse: Warehouse, pattern: str) -> list[str]:
+    """The files on disk or on S3 that match a pattern, as DuckDB finds them."""
+    batches = warehouse.scan(("ingest/found_files", {"pattern": pattern}))
+    return [name for batch in batches for name in batch.column("file").to_pylist()]
+
+
 def _names_in(warehouse: Warehouse, folder: str) -> list[str]:
     """The names in a folder; none if there is no such folder, or it may not be read."""
     if "://" in folder:
-        batches = warehouse.scan(("ingest/found_files", {"pattern": f"{escape_name(folder)}/*"}))
-        return [name.rpartition("/")[2] for batch in batches for name in batch.column("file").to_pylist()]
+        return [name.rpartition("/")[2] for name in found_files(warehouse, f"{escape_name(folder)}/*")]
     with suppress(OSError):
         return os.listdir(folder)
     return []
