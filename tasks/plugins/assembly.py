@@ -151,12 +151,9 @@ def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
     builder = Builder({Strategy: "strategy"})
     history = columns.get("history_length", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
     context = {"fields": ("user", "item"), "numeric": 0, "history": history}
-    parts: list[tuple[Kind, str, object]] = [
-        ("source", "source", raw.get("source")),
-        ("model", "model", raw.get("model")),
-    ]
-    parts.append(("strategy", "pretrain", raw.get("pretrain")))
+    fields: tuple[tuple[Kind, str], ...] = (("source", "source"), ("model", "model"), ("strategy", "pretrain"))
     groups: tuple[tuple[Kind, str], ...] = (("strategy", "strategies"), ("corrector", "correctors"))
+    parts = [(kind, field, raw.get(field)) for kind, field in fields]
     for kind, group in groups:
         listed = raw.get(group)
         parts += [
