@@ -52,16 +52,9 @@ class BakeoffReport:
 
 def rival_of(report: BakeoffReport, name: str, label: str) -> str | None:
     """The entrant of this label with the same model, if it finished; None for itself."""
-    own_entrant = report.results.entrants[name]
-    for other, entrant in report.results.entrants.items():
-        if (
-            other != name
-            and entrant.label == label
-            and entrant.model == own_entrant.model
-            and other in report.results.ran
-        ):
-            return other
-    return None
+    entrants = report.results.entrants
+    pairs = [other for other, e in entrants.items() if (e.label, e.model) == (label, entrants[name].model)]
+    return next((other for other in pairs if other != name and other in report.results.ran), None)
 
 
 def json_document(report: BakeoffReport) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.run_result import RunResult, mean_user_rows
 from nightloop.tasks.bakeoff.run_result import unpack_scored_period as scored_rows
 from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
-from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics, weighted_means
+from nightloop.tasks.evaluation.summary import direction, summarize_metrics, weighted_means
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
 
@@ -118,19 +118,14 @@ class Results:
         }
 
     def _personal(self, name: str, kind: str, values: Values) -> Values:
-        same = [
-            weighted_means(
-                [summarize_metrics(rows, self.plan.family, self.plan.ranking.k) for rows in self._impersonal(ran, kind)]
-            )
-            for ran in self.ran[name]
-        ]
+        same = [weighted_means(self._impersonal(ran, kind)) for ran in self.ran[name]]
         if not all(same):
             return {}
         return {key: values[key] - statistics.fmean(means[key] for means in same) for key in values if key in same[0]}
 
-    def _impersonal(self, ran: FinishedRun, kind: str) -> list[Rows]:
+    def _impersonal(self, ran: FinishedRun, kind: str) -> list[Values]:
         rows_by_period = [mean_user_rows(scored_rows(ran.rows, p, kind)) for p in self.test]
-        return [rows_of_period for rows_of_period in rows_by_period if rows_of_period]
+        return [summarize_metrics(rows, self.plan.family, self.plan.ranking.k) for rows in rows_by_period if rows]
 
     def _curve(self, name: str, kind: str) -> dict[int, float]:
         values_by_period: dict[int, list[float]] = {}

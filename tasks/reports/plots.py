@@ -51,9 +51,8 @@ def metric_curve(history: h.History) -> d.Plot:
     metric, nights = h.metric(history), _list_plotted_periods(history)
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     title = _title(history, metric)
-    figure, axes = d.canvas(
-        title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)", 0.20
-    )
+    subtitle = f"{metric} on each night's rows before anyone learned from them ({arrow} is better)"
+    figure, axes = d.canvas(title, subtitle, 0.20)
     look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [math.nan if (v := h.value(history, i, s, metric)) is None else v for i in nights] for s in look}
     ends = draw_lines(axes, lines, look)
@@ -63,9 +62,8 @@ def metric_curve(history: h.History) -> d.Plot:
     d.label_ends(axes, ends)
     strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
     _draw_served(strip, history, nights, look)
-    return d.Plot(
-        "metric", figure, f"{title}. {metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}."
-    )
+    shown = f"{metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}"
+    return d.Plot("metric", figure, f"{title}. {shown}.")
 
 
 def seconds_curve(history: h.History) -> d.Plot | None:
@@ -99,13 +97,11 @@ def evidence_curve(history: h.History) -> d.Plot | None:
     lines = {s: values for s, values in lines.items() if any(v == v for v in values)}
     if not lines:
         return None
-    last = max(
-        i for values in lines.values() for i, v in enumerate(values) if v == v
-    )  # the newest night that was judged
+    judged = (i for values in lines.values() for i, v in enumerate(values) if v == v)
+    last = max(judged)  # the newest night that was
     title = _title_of_evidence({s: v for s, values in lines.items() if (v := values[last]) == v})
-    figure, axes = d.canvas(
-        title, "evidence that a strategy is better than what serves, as a part of what a promotion needs"
-    )
+    subtitle = "evidence that a strategy is better than what serves, as a part of what a promotion needs"
+    figure, axes = d.canvas(title, subtitle)
     axes.set_yscale("log")
     highest = max(v for values in lines.values() for v in values if v == v)
     axes.set_ylim(1e-3, max(3.0, 2 * highest))
@@ -211,8 +207,5 @@ def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
     odd = [f"{verdicts.count(v)} {v}" for v in ("blocked", "warned", "overridden") if verdicts.count(v)]
     least, most = count(min(rows)), count(max(rows))
     span = f"{least if least == most else f'{least} to {most}'} rows a night"
-    return (
-        f"{span}; {join_words(odd)} of {plural(len(rows), 'night')}"
-        if odd
-        else f"{span}; all {plural(len(rows), 'night')} passed"
-    )
+    nights = plural(len(rows), "night")
+    return f"{span}; {join_words(odd)} of {nights}" if odd else f"{span}; all {nights} passed"
