@@ -96,13 +96,8 @@ def bakeoff(
         collect_missing(loaded_plan, span.last)
         with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
             kinds = bakeoff_spec.kinds if loaded_plan.family == "ranking" else ()
-            table = JobTable(
-                loaded_plan,
-                write_history(loaded_plan, span.last, directory),
-                directory,
-                kinds,
-                bakeoff_spec.popular_negatives,
-            )
+            replayed = write_history(loaded_plan, span.last, directory)
+            table = JobTable(loaded_plan, replayed, directory, kinds, bakeoff_spec.popular_negatives)
             entrants, tried = tune_entrants(table, field, span, pool)
             results = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
         return publish_report(bakeoff_report(table, field, span, entrants, tried, results))

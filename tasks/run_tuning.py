@@ -117,11 +117,8 @@ def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[st
     name = next((plan.pipeline for plan in renamed if not has_nights(plan)), names[-1])
     raw = read_yaml(plan_file(given))
     write_tuned_plan(path, tuned_document(raw, result.tuned, name), [*lines, f"Tried from the plan {given}."])
-    why = (
-        f"The nights of {pipeline} stay as they are, so the tuned plan is a pipeline of its own, {name}"
-        if name != pipeline
-        else "It applies from the root night"
-    )
+    own = f"The nights of {pipeline} stay as they are, so the tuned plan is a pipeline of its own, {name}"
+    why = own if name != pipeline else "It applies from the root night"
     stored = store_plan(open_store(), name, path.read_bytes())
     return [
         f"The tuned plan is {path}. {why}: nightloop backfill {shlex.quote(str(path))}",

@@ -104,14 +104,12 @@ def _check_blobs() -> str:
             nights += 1
             revisions = manifest_store.read_revisions(objects, name, index)
             if not revisions:
-                wrong.append(
-                    f"{manifest_store.manifest_key(name, index, 1)} is missing, and other files of that night exist"
-                )
+                first = manifest_store.manifest_key(name, index, 1)
+                wrong.append(f"{first} is missing, and other files of that night exist")
             for number, sealed in enumerate(revisions, start=1):  # superseded ones too: a champion may come from one
                 try:
-                    needed |= set(
-                        manifest_store.blobs_of(manifest_store.parse_manifest(objects, (name, index, number), sealed))
-                    )
+                    night = manifest_store.parse_manifest(objects, (name, index, number), sealed)
+                    needed |= set(manifest_store.blobs_of(night))
                 except ValueError as error:
                     wrong += [] if sealed.strip() == GIVEN_UP else [str(error)]
         for entry in promotion_log.read_log(objects, name):
