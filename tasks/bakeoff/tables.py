@@ -107,20 +107,13 @@ def _row(report: BakeoffReport, line: ResultRow, kind: str, personal: bool, lead
     results, metric = report.results, report.results.metric
     rivals = [(label, rival_of(report, line.name, label)) for label in report.against]
     gaps = [difference_cell(results.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
-    own = number(line.personal.get(metric)).replace("-", "−")
-    personal_cell = Cell(own, "", "the metric minus what it is with the mean user's list")
+    personal_value = number(line.personal.get(metric)).replace("-", "−")
+    own = (Cell(personal_value, "", "the metric minus what it is with the mean user's list"),) if personal else ()
     short = len(results.ran[line.name]) < len(report.seeds)
     name = line.name + (f" ({len(results.ran[line.name])} of {len(report.seeds)} seeds)" if short else "")
-    return (
-        Cell(name, "best" if leads else ""),
-        _mean(line, metric, results.lines(kind)),
-        *gaps,
-        *((personal_cell,) if personal else ()),
-        *(_mean(line, name, results.lines(kind)) for name in _of_catalogue(report, kind)),
-        Cell(seconds(results.seconds(line.name))),
-        Cell(size(results.working(line.name))),
-        Cell(size(results.state(line.name))),
-    )
+    mean, *others = (_mean(line, m, results.lines(kind)) for m in (metric, *_of_catalogue(report, kind)))
+    costs = seconds(results.seconds(line.name)), size(results.working(line.name)), size(results.state(line.name))
+    return Cell(name, "best" if leads else ""), mean, *gaps, *own, *others, *map(Cell, costs)
 
 
 def _mean(line: ResultRow, metric: str, lines: list[ResultRow]) -> Cell:

@@ -75,18 +75,12 @@ def mean_note(history: h.History, unit: str, strategy: str) -> float | None:
 
 
 def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: str) -> Difference | float | None:
-    pairs = [
-        (history.scored[i][strategy], history.scored[i][r])
-        for i, r in sorted(rival.items())
-        if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
-    ]
+    others = {i: r for i, r in rival.items() if r != strategy}
+    scored = [(history.scored.get(i, {}), r) for i, r in sorted(others.items())]
+    pairs = [(rows[strategy], rows[r]) for rows, r in scored if {strategy, r} <= set(rows)]
     paired = difference(pairs, metric) if pairs and (metric in ("logloss", "auc") or "@" in metric) else None
     if paired:
         return paired
-    nights = [
-        (h.value(history, i, strategy, metric), h.value(history, i, r, metric))
-        for i, r in rival.items()
-        if r != strategy
-    ]
+    nights = [(h.value(history, i, strategy, metric), h.value(history, i, r, metric)) for i, r in others.items()]
     gaps = [(a - b) * (-1 if h.better(metric, 0, 1) else 1) for a, b in nights if a is not None and b is not None]
     return sum(gaps) / len(gaps) if gaps else None
