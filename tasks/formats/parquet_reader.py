@@ -125,11 +125,8 @@ def _types_of_arrow(schema: str) -> Mapping[str, str]:
         fields = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))) if schema else ()
     except (ValueError, OSError, pa.ArrowException):  # other programs may write something else under this name
         return {}
-    return {
-        field.name: str(field.type)
-        for field in fields
-        if pa.types.is_duration(field.type) or pa.types.is_float16(field.type)
-    }
+    types = {field.name: field.type for field in fields}
+    return {name: str(t) for name, t in types.items() if pa.types.is_duration(t) or pa.types.is_float16(t)}
 
 
 def _top_columns(elements: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:

@@ -68,11 +68,8 @@ def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[L
         before = stored_tensors(grown), log_bytes(read), repr(strategy)
         checkpoint = update_grown(model, strategy, grown, read)
         after = stored_tensors(grown), log_bytes(read), repr(strategy)
-        assert_same(
-            before,
-            after,
-            f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given",
-        )
+        what = f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given"
+        assert_same(before, after, what)
 
 
 def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -80,9 +77,8 @@ def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs])
     torch.manual_seed(1)
     once = run_chain(model, strategy, periods)
     torch.manual_seed(2)
-    assert_same_chains(
-        once, run_chain(model, strategy, periods), "a second run gave other bytes; draw from logs.generator(purpose)"
-    )
+    twice = run_chain(model, strategy, periods)
+    assert_same_chains(once, twice, "a second run gave other bytes; draw from logs.generator(purpose)")
 
 
 def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -91,11 +87,8 @@ def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) 
         for name, value in {**checkpoint.weights, **checkpoint.memory}.items():
             dense = isinstance(value, Tensor) and value.layout == torch.strided
             assert dense, f"{name} is {type(value).__name__}; a checkpoint holds dense tensors and nothing else"
-        assert_same(
-            stored_tensors(checkpoint),
-            stored_tensors(reload_checkpoint(checkpoint)),
-            f"the checkpoint of {checkpoint.period} changed on disk",
-        )
+        stored, read = stored_tensors(checkpoint), stored_tensors(reload_checkpoint(checkpoint))
+        assert_same(stored, read, f"the checkpoint of {checkpoint.period} changed on disk")
 
 
 def check_resume(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:

@@ -13,7 +13,7 @@ from nightloop.tasks.formats.select_files import midnight_of
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.latent_world import Ints
+from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle
 
 DAY = 86_400_000_000  # microseconds
 TAKEN = ("user_id", "item_id", "ts")  # the columns of a world in which users take items
@@ -84,6 +84,13 @@ def taken_rows(
         window = slice(*np.searchsorted(times, [begin, end]).tolist())
         instants = pa.array(times[window], pa.timestamp("us", tz="UTC"))
         yield pa.RecordBatch.from_arrays([id_texts("u", users[window]), id_texts("i", items[window]), instants], TAKEN)
+
+
+def oracle_of(users: Ints, items: Ints, tastes: Floats, traits: Floats, appeal: Floats) -> Oracle:
+    """The factors of users and items by number: their affinity, plus the items' appeal."""
+    user_ids, item_ids = tuple(id_texts("u", users).to_pylist()), tuple(id_texts("i", items).to_pylist())
+    factors = np.column_stack([tastes, np.ones(len(users))]), np.column_stack([traits, appeal])
+    return Oracle(user_ids, item_ids, *factors)
 
 
 def id_texts(letter: str, numbers: Ints) -> pa.Array:

@@ -16,8 +16,8 @@ from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.days import (
     DAY,
     TAKEN,
-    id_texts,
     midnight,
+    oracle_of,
     refuse_options,
     refuse_unknown_columns,
     taken_rows,
@@ -153,11 +153,8 @@ class RankingWorld:
         parts = [slice(first, first + size) for first in range(0, len(users), size)]
         pairs = np.concatenate([self._choose_items(users[p], visits[p], items, number, random) for p in parts], axis=1)
         users_taking, items_taken = pairs[:, random.permutation(pairs.shape[1])]
-        return (
-            users_taking,
-            items_taken,
-            midnight(self.start, number) + np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000,
-        )
+        times = np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000
+        return users_taking, items_taken, midnight(self.start, number) + times
 
     def _choose_items(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
         """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and chance, none twice."""
@@ -231,12 +228,8 @@ class RankingWorld:
     def oracle(self, number: int) -> Oracle:
         """Scores that use the true world on day `number`: affinity plus appeal."""
         users, items = self.alive(number)
-        return Oracle(
-            tuple(id_texts("u", users).to_pylist()),
-            tuple(id_texts("i", items).to_pylist()),
-            np.column_stack([self.tastes_of(users, number), np.ones(len(users))]),
-            np.column_stack([self.traits_of(items), self._appeal(items, number)]),
-        )
+        tastes, traits = self.tastes_of(users, number), self.traits_of(items)
+        return oracle_of(users, items, tastes, traits, self._appeal(items, number))
 
 
 def _prime(least: int) -> int:

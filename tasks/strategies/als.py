@@ -91,10 +91,8 @@ class ALS:
             iterations=self.iterations, random_state=int(logs.generator("als").initial_seed() % 2**31),
         )  # fmt: skip
         als.fit(matrix, show_progress=False)  # type: ignore[no-untyped-call]
-        return Checkpoint(
-            logs.period,
-            from_parts(model, _to_tensor(als.user_factors), _to_tensor(als.item_factors), torch.zeros(matrix.shape[1])),
-        )
+        users, items = _to_tensor(als.user_factors), _to_tensor(als.item_factors)
+        return Checkpoint(logs.period, from_parts(model, users, items, torch.zeros(matrix.shape[1])))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Factors of all history, the newest period included."""
