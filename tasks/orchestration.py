@@ -266,7 +266,7 @@ def _call_prefect(by_prefect: Callable[..., Any], call_here: Callable[..., Any],
                 raise
             if lost(error):
                 log.warning(
-                    "Prefect's API is lost (%s): the run continues without it; the store keeps its record", error
+                    "Prefect's API is lost (%s): this run continues without it; the store keeps its record", error
                 )
             if call.error:
                 raise call.error from call.error.__cause__
