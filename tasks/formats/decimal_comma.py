@@ -14,7 +14,7 @@ def with_points(batch: pa.RecordBatch, decimal: str, columns: Columns) -> pa.Rec
     if decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {decimal!r})"
-    for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
+    for name in {*batch.schema.names} & {columns.label, columns.logged_probability, *columns.numeric}:
         batch = replace_column(batch, name, _replace_comma(batch.column(name), decimal, other))
     for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
         whole = pc.replace_substring_regex(batch.column(name), rf"^\s*(-?[0-9]+){decimal}(0+)\s*$", r"\1.\2")
