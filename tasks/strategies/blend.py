@@ -167,8 +167,8 @@ class Blend:
         usable = ScoreWeights(fitted.weights * torch.from_numpy(free), fitted.scales)
         served = compose(model, members, usable.coefficients, activity_buckets(logs, logs.period))
         best = better_member(nights, failed)
-        weights = served if best is None else learned[best].weights
-        return Checkpoint(logs.period, weights, self._memory(learned, fitted, newest, nights))
+        chosen = served if best is None else learned[best].weights
+        return Checkpoint(logs.period, chosen, self._memory(learned, fitted, newest, nights))
 
     def _fit(
         self,

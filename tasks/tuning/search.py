@@ -58,8 +58,8 @@ class SettingSearch:
             sampler = optuna.samplers.TPESampler(
                 seed=self.seed, n_startup_trials=RANDOM, multivariate=True, constant_liar=True
             )
-        towards = "minimize" if direction(self.metric) < 0 else "maximize"
-        self._study = optuna.create_study(sampler=sampler, direction=towards)
+        less_is_better = direction(self.metric) < 0
+        self._study = optuna.create_study(sampler=sampler, direction="minimize" if less_is_better else "maximize")
         self._distributions = {place: _distribution(values) for place, values in self.searched.space.items()}
         self._open: list[optuna.Trial] = []
         self._learn_own()
