@@ -17,7 +17,10 @@ from nightloop.tasks.reports.format import NONE, number, plural, seconds, size
 from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
 WIDTH = 160  # characters, if the terminal does not say
-OF_PERSONAL = " personal: the metric minus what it is when every user is given the mean user vector, zero for a list that all share."
+OF_PERSONAL = (
+    " personal: the metric minus what it is when every user is given the mean user vector, zero for a list that "
+    "all share."
+)
 OF_CATALOGUE = " catalogue: ranked against every item seen so far, not a sample of them."
 
 
@@ -150,11 +153,12 @@ def _note(report: BakeoffReport, personal: bool) -> str:
     arrow = "lower" if direction(results.metric) < 0 else "higher"
     seeds = f", {plural(len(report.seeds), 'seed')}" + (" (± over seeds)" if len(report.seeds) > 1 else "")
     catalogue = any(_of_catalogue(report, kind) for kind in report.kinds if results.ran)
+    extra = OF_PERSONAL * personal + OF_CATALOGUE * catalogue
     failed = "".join(f" {name} failed: {reasons[0]}." for name, reasons in results.failed.items())
     return (
         f"Means over all rows of {plural(len(results.test), 'test period')}{seeds}; {results.metric}: {arrow} is better. "
         "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users and nights that "
-        f"holds for all entrants at once (Holm); green and red exclude zero.{OF_PERSONAL * personal}{OF_CATALOGUE * catalogue} "
+        f"holds for all entrants at once (Holm); green and red exclude zero.{extra} "
         "Seconds are of learning, one thread; peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
