@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
+from io import SEEK_CUR, SEEK_END, SEEK_SET
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -83,11 +83,11 @@ def _chunks(metadata: pq.FileMetaData) -> Iterator[pq.ColumnChunkMetaData]:
         yield from map(group.column, range(group.num_columns))
 
 
-class ObjectRanges(RawIOBase):
+class ObjectRanges:
     """The bytes of an object of S3 from any place on. `opened` opens a span of them, by its first byte and how many they are."""
 
     def __init__(self, opened: Callable[[tuple[int, int]], Any]) -> None:
-        self.opened, self.place = opened, 0
+        self.opened, self.place, self.closed = opened, 0, False
         with opened((0, 1)) as first:
             self.size = int(first.raw.whole)
 
@@ -99,21 +99,28 @@ class ObjectRanges(RawIOBase):
         """Yes."""
         return True
 
+    def tell(self) -> int:
+        """The place."""
+        return self.place
+
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
         """Go to a place, from the start, from here or from the end."""
         self.place = offset + {SEEK_SET: 0, SEEK_CUR: self.place, SEEK_END: self.size}[whence]
         return self.place
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         """So many bytes from the place on, fewer at the end. Raises StoreError if they do not come."""
-        left = max(self.size - self.place, 0)
-        size = left if size < 0 else min(size, left)
+        size = max(min(size, self.size - self.place), 0)
         if not size:
             return b""
         with self.opened((self.place, size)) as part:
             data: bytes = part.read(size)
         self.place += len(data)
         return data
+
+    def close(self) -> None:
+        """Read no more."""
+        self.closed = True
 
 
 def _open_at_any_place(warehouse: Warehouse, file: str) -> Any:
