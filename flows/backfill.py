@@ -73,11 +73,9 @@ def backfill(
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
         told = [f"{period_name(loaded_plan, step.period)}: {step.action}, {step.why}" for step in agenda]
-        return (
-            told
-            if dry_run or not agenda or not move_champion
-            else [*told, _move_champion(loaded_plan, agenda[-1].period)]
-        )
+        if dry_run or not agenda or not move_champion:
+            return told
+        return [*told, _move_champion(loaded_plan, agenda[-1].period)]
     with hold_pipeline_lock(loaded_plan), open_runner(Settings().runner):
         live = move_champion and ends_at_newest(loaded_plan, runs[-1])
         done = _run_in_order(loaded_plan, runs, strategies, stop_on, when, utc_now if live else None)

@@ -19,7 +19,7 @@ from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, resolve_field
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job, preparations
 from nightloop.tasks.bakeoff.json_report import BakeoffReport
 from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
-from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult
+from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult, scored_rows_of
 from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, spec_error
 from nightloop.tasks.bakeoff.splits import PeriodSplit, period_split
 from nightloop.tasks.bakeoff.worker import Job, end_workers, run_in_subprocess
@@ -28,7 +28,7 @@ from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import NotReady, PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural
-from nightloop.tasks.resources import keep_open, read
+from nightloop.tasks.resources import keep_open, open_store, read
 from nightloop.tasks.run_bakeoff import (
     choose_options,
     jobs_on_cluster,
@@ -38,7 +38,6 @@ from nightloop.tasks.run_bakeoff import (
     publish_report,
     remaining_jobs,
     run_cell,
-    scored_rows_of,
     shared_directory,
     tuning_jobs,
     write_history,
@@ -97,13 +96,8 @@ def bakeoff(
         collect_missing(loaded_plan, span.last)
         with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
             kinds = bakeoff_spec.kinds if loaded_plan.family == "ranking" else ()
-            table = JobTable(
-                loaded_plan,
-                write_history(loaded_plan, span.last, directory),
-                directory,
-                kinds,
-                bakeoff_spec.popular_negatives,
-            )
+            replayed = write_history(loaded_plan, span.last, directory)
+            table = JobTable(loaded_plan, replayed, directory, kinds, bakeoff_spec.popular_negatives)
             entrants, tried = tune_entrants(table, field, span, pool)
             results = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
         return publish_report(bakeoff_report(table, field, span, entrants, tried, results))
@@ -238,9 +232,8 @@ def bakeoff_report(
             if outcome.failed:
                 failed.setdefault(entrant.name, []).append(outcome.failed)
             else:
-                ran.setdefault(entrant.name, []).append(
-                    read_finished_run(table.plan, seed, outcome, scored_rows_of(outcome), kinds)
-                )
+                rows = scored_rows_of(open_store(), outcome)
+                ran.setdefault(entrant.name, []).append(read_finished_run(table.plan, seed, outcome, rows, kinds))
     board = Results(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
     negatives = {"uniform": table.plan.ranking.negatives, "popular": table.popular_negatives}
     return BakeoffReport(

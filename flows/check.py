@@ -28,11 +28,8 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
     loaded_plan, now = read_plan_form(plan), datetime.now(UTC)
     sample = checked(loaded_plan, whole)
     lines, wrong = sample_lines(loaded_plan, sample, now), problems(sample, now)
-    show_markdown(
-        f"{loaded_plan.pipeline}-check",
-        f"The logs of {loaded_plan.pipeline}",
-        "\n".join(f"- {escape_markdown(line, 2000)}" for line in lines),
-    )
+    listed = "\n".join(f"- {escape_markdown(line, 2000)}" for line in lines)
+    show_markdown(f"{loaded_plan.pipeline}-check", f"The logs of {loaded_plan.pipeline}", listed)
     document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
     return {
         "pipeline": loaded_plan.pipeline,

@@ -112,11 +112,9 @@ def _text(history: History, findings_to_do: list[dict[str, str]], page: str) -> 
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)
     console.print(as_rich(grid.grid(history).newest(40)))
     console.print(as_rich(leaderboard.leaderboard(history).first(8)))
-    lines = [
-        headline(history),
-        *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in findings_to_do),
-    ]
-    return out.getvalue() + "\n".join([*lines, *([_report_line(history.pipeline, page)] if page else [])])
+    found = [f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in findings_to_do]
+    last = [_report_line(history.pipeline, page)] if page else []
+    return out.getvalue() + "\n".join([headline(history), *found, *last])
 
 
 def _report_line(pipeline: str, page: str) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
+from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message, mistake_message
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import escape_controls, hide_secrets, locate_errors
@@ -100,9 +101,8 @@ class Flow(Generic[P, R]):
 
     def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process, without any server."""
-        before = _RUN.set(Run(_new_id()))
         try:
-            with terminal():
+            with use_value(_RUN, Run(_new_id())), terminal():
                 result: R = self._validated_fn(*args, **kwargs)
                 return result
         except ValidationError as error:
@@ -114,8 +114,6 @@ class Flow(Generic[P, R]):
                 f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {message}" for at, message in where
             )
             raise PlanError(f"{self.name}: {wrong}") from None
-        finally:
-            _RUN.reset(before)
 
     @functools.cached_property
     def _validated_fn(self) -> Callable[..., Any]:
@@ -260,23 +258,23 @@ def _fail_in_words(fn: Callable[P, R]) -> Callable[P, R]:
 
 def _call_prefect(by_prefect: Callable[..., Any], call_here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Have Prefect make the call. If its API is lost: return the call's outcome, or make the call here if it had not begun."""
-    before = _CALL.set(call := _Call())
-    try:
-        return by_prefect(*args, **kwargs)
-    except Exception as error:
-        if error is call.error or not (call.error or lost(error)):
-            raise
-        if lost(error):
-            log.warning("Prefect's API is lost (%s): this run continues without it; the store keeps its record", error)
-        if call.error:
-            raise call.error from call.error.__cause__
-        if call.results:
-            return call.results[-1]
-        if call.began:
-            raise
-        return call_here(*args, **kwargs)
-    finally:
-        _CALL.reset(before)
+    with use_value(_CALL, _Call()) as call:
+        try:
+            return by_prefect(*args, **kwargs)
+        except Exception as error:
+            if error is call.error or not (call.error or lost(error)):
+                raise
+            if lost(error):
+                log.warning(
+                    "Prefect's API is lost (%s): this run continues without it; the store keeps its record", error
+                )
+            if call.error:
+                raise call.error from call.error.__cause__
+            if call.results:
+                return call.results[-1]
+            if call.began:
+                raise
+            return call_here(*args, **kwargs)
 
 
 def lost(error: BaseException | None) -> bool:

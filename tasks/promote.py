@@ -87,13 +87,8 @@ def _smoke_test(objects: Objects, entry: Entry) -> None:
     """
     night, settings = manifest_store.manifest_by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
     try:
-        result = smoke(
-            settings,
-            Plan.model_validate(night.plan),
-            entry.checkpoint,
-            entry.vocabulary,
-            credentials=credentials(settings),
-        )
+        plan, keys = Plan.model_validate(night.plan), credentials(settings)
+        result = smoke(settings, plan, entry.checkpoint, entry.vocabulary, credentials=keys)
     except RuntimeError as trouble:
         if entry.action != "rollback":
             raise
@@ -131,11 +126,8 @@ def _report_outcome(outcome: ActOutcome) -> str:
     """The outcome in words. It is written to stderr at once: a later failure does not undo the act, and must not hide it."""
     entry = outcome.entry
     subject = f"{entry.strategy} of {entry.name} serves"
-    pinned = (
-        "pinned: the gate does not move it"
-        if pins_champion(entry)
-        else "not pinned: the gate decides from the next night on"
-    )
+    free = "not pinned: the gate decides from the next night on"
+    pinned = "pinned: the gate does not move it" if pins_champion(entry) else free
     by = f"{entry.action} by {entry.by}: {entry.reason}"
     text = f"{subject} from now on (entry {entry.number}, {by}; {pinned})"
     if outcome.repeated:
@@ -148,11 +140,8 @@ def _report_outcome(outcome: ActOutcome) -> str:
     sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
     sys.stderr.flush()
     try:
-        show_markdown(
-            f"{entry.pipeline}-champion",
-            escape_markdown(text),
-            f"**{escape_markdown(entry.pipeline)}**: {escape_markdown(text, 2000)}\n",
-        )
+        words = f"**{escape_markdown(entry.pipeline)}**: {escape_markdown(text, 2000)}\n"
+        show_markdown(f"{entry.pipeline}-champion", escape_markdown(text), words)
     except Exception as error:  # the act is done even if the artifact cannot be shown
         log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)
     return text

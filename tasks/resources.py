@@ -20,10 +20,11 @@ from nightloop.tasks.objects.s3_client import usual_credentials
 from nightloop.tasks.objects.stored_plans import load_stored_plan
 from nightloop.tasks.plan import load
 from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.load import STORED, find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import hide_secrets
-from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.plan.settings import Settings, aws_keys
 from nightloop.tasks.record.entries import GATE
 
 
@@ -101,12 +102,8 @@ def _copied_lake(plan: Plan) -> Iterator[Warehouse]:
 @contextmanager
 def keep_open(plan: Plan, objects: Objects | None = None) -> Iterator[None]:
     """Keep the store (`objects`, if it is open) and the lake open for a flow: opening them takes longer than most queries."""
-    with open_lake(plan) as lake:
-        before = _OPEN.set(Resources(objects or open_store(), lake, plan.pipeline))
-        try:
-            yield
-        finally:
-            _OPEN.reset(before)
+    with open_lake(plan) as lake, use_value(_OPEN, Resources(objects or open_store(), lake, plan.pipeline)):
+        yield
 
 
 def try_lake(pipeline: str, home: Path | None = None) -> dict[int, int]:
@@ -175,9 +172,4 @@ def credentials(settings: Settings) -> Mapping[str, str] | None:
 
     block: Any = AwsCredentials.load(settings.s3_credentials_block)
     secret = block.aws_secret_access_key
-    keys = {
-        "aws_access_key_id": block.aws_access_key_id,
-        "aws_secret_access_key": secret.get_secret_value() if secret else None,
-        "aws_session_token": block.aws_session_token,
-    }
-    return {name: value for name, value in keys.items() if value}
+    return aws_keys(block.aws_access_key_id, secret.get_secret_value() if secret else None, block.aws_session_token)

@@ -111,8 +111,15 @@ def _with_trained_members(
 def _training_call(
     objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
 ) -> Callable[[], Checkpoint]:
-    """A function that trains the strategy; only the strategy's own code runs in it."""
-    return partial(_refuse_exit, _chain_step(objects, parts, night, label, start, logs))
+    """The strategy's first step of a chain, or its next one, as a function in which only the strategy's own code runs."""
+    strategy = parts.strategies[label]
+    if start is not None:
+        weights = load_checkpoint(objects, start, night.period).weights
+        return partial(_refuse_exit, partial(start_chain, parts.model, strategy, weights, logs))
+    if night.previous is None or label not in night.previous.checkpoints:
+        raise NotReady(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
+    checkpoint = load_checkpoint(objects, night.previous.checkpoints[label], night.previous.period)
+    return partial(_refuse_exit, partial(fold, parts.model, strategy, checkpoint, logs))
 
 
 def _refuse_exit(learn: Callable[[], Checkpoint]) -> Checkpoint:
@@ -121,20 +128,6 @@ def _refuse_exit(learn: Callable[[], Checkpoint]) -> Checkpoint:
         return learn()
     except SystemExit as error:
         raise DataError(f"the strategy called sys.exit({error.code!r})") from error
-
-
-def _chain_step(
-    objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
-) -> Callable[[], Checkpoint]:
-    """The strategy's first step of a chain, or its next one."""
-    strategy = parts.strategies[label]
-    if start is not None:
-        weights = load_checkpoint(objects, start, night.period).weights
-        return lambda: start_chain(parts.model, strategy, weights, logs)
-    if night.previous is None or label not in night.previous.checkpoints:
-        raise NotReady(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
-    checkpoint = load_checkpoint(objects, night.previous.checkpoints[label], night.previous.period)
-    return lambda: fold(parts.model, strategy, checkpoint, logs)
 
 
 def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | TrainingFailure:
@@ -147,9 +140,7 @@ def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> C
     try:
         return learn()
     except Exception as error:
-        if _is_machine_error(error):
-            locate(error, where)
-            raise
+        _raise_machine_error(error, where)
         kind = type(error).__name__
         log.warning(
             "%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _reason_of(error)
@@ -157,24 +148,21 @@ def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> C
     try:
         return learn()
     except (NightloopError, ArithmeticError) as error:
-        if _is_machine_error(error):
-            locate(error, where)
-            raise
+        _raise_machine_error(error, where)
         log.error("%s could not learn from %s: %s", label, night.name, _reason_of(error))
         return TrainingFailure(kind="failed", reason=_reason_of(error))
     except Exception as error:
-        if _is_machine_error(error):
-            locate(error, where)
-            raise
+        _raise_machine_error(error, where)
         log.exception("%s broke in %s, which is a fault of the strategy or of nightloop", label, night.name)
         return TrainingFailure(kind="error", reason=f"{type(error).__name__}: {_reason_of(error)}")
 
 
-def _is_machine_error(error: Exception) -> bool:
-    """Whether the error comes from the machine and not from the strategy; torch raises some of these as RuntimeError."""
-    if isinstance(error, MemoryError | OSError | BrokenExecutor | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and bool(MACHINE.search(str(error)))
+def _raise_machine_error(error: Exception, where: str) -> None:
+    """Raise an error that comes from the machine and not from the strategy; torch raises some of these as RuntimeError."""
+    of_torch = isinstance(error, RuntimeError) and MACHINE.search(str(error))
+    if of_torch or isinstance(error, MemoryError | OSError | BrokenExecutor | torch.OutOfMemoryError):
+        locate(error, where)
+        raise error
 
 
 def _reason_of(error: Exception) -> str:

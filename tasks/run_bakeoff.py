@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,25 +16,23 @@ from nightloop.tasks.bakeoff.history import ReplayedPeriod, uncollected_periods,
 from nightloop.tasks.bakeoff.html_report import page
 from nightloop.tasks.bakeoff.jobs import JobTable, cell_job
 from nightloop.tasks.bakeoff.json_report import BakeoffReport, json_document
-from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult
+from nightloop.tasks.bakeoff.run_result import CLICKS, RunResult, scored_rows_of
 from nightloop.tasks.bakeoff.shared_inputs import file_of, write_logs
 from nightloop.tasks.bakeoff.splits import PeriodSplit
-from nightloop.tasks.bakeoff.tables import bakeoff_in_words, leaderboard, leaderboard_records
+from nightloop.tasks.bakeoff.tables import bakeoff_in_words, leaderboard
 from nightloop.tasks.bakeoff.tuning import Trial, best_trial, trial_record
 from nightloop.tasks.bakeoff.tuning import evaluate_trial as judge
 from nightloop.tasks.bakeoff.worker import ROWS, Job, end_workers, outcome_of, run_in_subprocess
 from nightloop.tasks.lake.scratch import scratch
-from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
-from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.plan import Plan, canonical_json
-from nightloop.tasks.plan.safe_text import json_of
+from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.reports.format import escape_markdown
-from nightloop.tasks.reports.table import as_markdown
+from nightloop.tasks.reports.stored_report import save_document
+from nightloop.tasks.reports.table import as_markdown, as_records
 from nightloop.tasks.resources import open_lake, open_store
 
 STEP = "bake"
@@ -121,10 +118,10 @@ def choose_options(
     field: EntryList, span: PeriodSplit, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, RunResult]
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
     """The entrants with their best options, and the record of all trials. Raises PlanError if all trials failed."""
-    judged = [
-        judge(trial, job.plan, field.metric, next(iter(job.kinds), CLICKS), _tuning_rows(job, outcomes, span))
-        for trial, job in tried
-    ]
+    judged = []
+    for trial, job in tried:
+        ran = (outcome := outcomes[job.key], scored_rows_of(open_store(), outcome, span.tune_periods))
+        judged.append(judge(trial, job.plan, field.metric, next(iter(job.kinds), CLICKS), ran))
     entrants, records = [], []
     for entrant in field.entrants:
         trials = [trial for trial in judged if trial.entrant == entrant]
@@ -136,43 +133,19 @@ def choose_options(
     return entrants, records
 
 
-def _tuning_rows(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
-    """A trial's outcome, and its rows of the tuning periods."""
-    outcome = outcomes[job.key]
-    rows = scored_rows_of(outcome)
-    return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tune_periods}
-
-
-def scored_rows_of(outcome: RunResult) -> Weights:
-    """The scored rows that a cell stored; none if it failed."""
-    return from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
-
-
 @task("report of the bake-off")
 def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
     """Store the JSON document, write it and the HTML page into the reports directory, and show both in the UI."""
-    pipeline, objects, document = bake.results.plan.pipeline, open_store(), json_document(bake)
-    data = canonical_json(document)
-    key = hashlib.sha256(data).hexdigest()
-    step_cache.store_result(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
-    directory = (Settings().home / "reports").absolute()
-    html_path, json_path = directory / f"{pipeline}-bakeoff.html", directory / f"{pipeline}-bakeoff.json"
-    write_text(html_path, page(bake))
-    write_text(json_path, json_of(document, indent=1))
+    pipeline, document = bake.results.plan.pipeline, json_document(bake)
+    files = save_document(open_store(), pipeline, "bakeoff", document, lambda: page(bake))
     tables = [leaderboard(bake, kind) for kind in bake.kinds] if bake.results.ran else []
     advised = [str(advice) for advice in cast("list[str]", document["advice"])]
     for kind in bake.kinds if bake.results.ran else ():
-        show_table(
-            f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", leaderboard_records(bake, kind)
-        )
+        records = as_records(leaderboard(bake, kind))
+        show_table(f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", records)
     text = "\n".join([*(f"- {escape_markdown(advice, 600)}" for advice in advised), "", *map(as_markdown, tables)])
     show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
-    return {
-        **document,
-        "report": str(html_path),
-        "json": str(json_path),
-        "text": bakeoff_in_words(bake, advised, str(html_path)),
-    }
+    return {**document, **files, "text": bakeoff_in_words(bake, advised, files["report"])}
 
 
 def jobs_on_cluster(send: Callable[..., dict[str, str]]) -> Compute:

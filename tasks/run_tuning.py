@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from collections.abc import Sequence
@@ -12,21 +11,20 @@ from pydantic import JsonValue
 
 from nightloop.tasks.artifacts import show_markdown, show_table
 from nightloop.tasks.bakeoff.early_stop import running_means
-from nightloop.tasks.bakeoff.run_result import RunResult, unpack_scored_period
-from nightloop.tasks.evaluation.paired_difference import Difference, difference
-from nightloop.tasks.modules.checkpoint import Weights, from_bytes
-from nightloop.tasks.objects import blobs
+from nightloop.tasks.bakeoff.results import paired_gap
+from nightloop.tasks.bakeoff.run_result import RunResult, scored_rows_of
+from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.objects.stored_plans import store_plan
 from nightloop.tasks.orchestration import task
-from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import read_form, read_yaml
-from nightloop.tasks.plan.plan import Plan, canonical_json
-from nightloop.tasks.plan.safe_text import json_of
+from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record import manifest_store, step_cache
+from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.due import root_period
-from nightloop.tasks.reports.format import escape_markdown, plain
+from nightloop.tasks.reports.format import escape_markdown
+from nightloop.tasks.reports.stored_report import save_document
+from nightloop.tasks.reports.table import as_records
 from nightloop.tasks.resources import open_store, plan_file, read
 from nightloop.tasks.tuning.search import SettingTrial
 from nightloop.tasks.tuning.spaces import SettingValues
@@ -35,17 +33,11 @@ from nightloop.tasks.tuning.tuning_page import how_it_was_found, trials_table, t
 from nightloop.tasks.tuning.tuning_result import TuningResult, chosen_in_words, strategy_in_words, tuning_document
 
 
-def rows_of(outcome: RunResult, periods: Sequence[int]) -> Weights:
-    """The scored rows of these periods that a cell stored; none if it failed."""
-    rows = from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
-    return {name: rows[name] for name in rows if int(name.split("/")[1]) in periods}
-
-
 def trial_of(
     plan: Plan, metric: str, kind: str, settings: SettingValues, outcome: RunResult, periods: Sequence[int]
 ) -> SettingTrial:
     """How these settings did on the periods."""
-    running = running_means(rows_of(outcome, periods), kind, metric, plan.family, plan.ranking.k)
+    running = _running(plan, metric, kind, outcome, periods)
     stopped = outcome.stopped_at >= 0
     return SettingTrial(
         settings, running, stopped, outcome.failed, outcome.start_seconds + sum(outcome.seconds.values())
@@ -54,16 +46,19 @@ def trial_of(
 
 def mean_over(plan: Plan, metric: str, kind: str, outcome: RunResult, periods: Sequence[int]) -> float:
     """The mean of the metric over all rows of the periods."""
-    running = running_means(rows_of(outcome, periods), kind, metric, plan.family, plan.ranking.k)
+    running = _running(plan, metric, kind, outcome, periods)
     return running[max(running)] if running else float("nan")
+
+
+def _running(plan: Plan, metric: str, kind: str, outcome: RunResult, periods: Sequence[int]) -> dict[int, float]:
+    rows = scored_rows_of(open_store(), outcome, periods)
+    return running_means(rows, kind, metric, plan.family, plan.ranking.k)
 
 
 def gain_over(metric: str, kind: str, after: RunResult, before: RunResult, periods: Sequence[int]) -> Difference | None:
     """`after` minus `before` on the same rows, plus is better; None if there are too few users."""
-    first, second = rows_of(after, periods), rows_of(before, periods)
-    pairs = [(unpack_scored_period(first, p, kind), unpack_scored_period(second, p, kind), p) for p in periods]
-    scored = [(a, b, p) for a, b, p in pairs if a and b]
-    return difference([pair[:2] for pair in scored], metric, [p for _, _, p in scored])
+    first, second = (scored_rows_of(open_store(), outcome) for outcome in (after, before))
+    return paired_gap([(first, second)], periods, kind, metric)
 
 
 def place_of_plan(plan: str, out: str) -> Path:
@@ -92,33 +87,20 @@ def _refuse_in_use(path: Path) -> None:
 @task("publish the tuned plan")
 def publish_tuning(given: str, path: Path, result: TuningResult) -> dict[str, JsonValue]:
     """Write the tuned plan if a setting is better than the plan's own, and the report; show both in the UI."""
-    objects, pipeline, document = open_store(), result.plan.pipeline, tuning_document(result)
-    data = canonical_json(document)
-    step_cache.store_result(
-        objects, pipeline, hashlib.sha256(data).hexdigest(), "tuning", {"document": blobs.put(objects, data)}
-    )
-    directory = (Settings().home / "reports").absolute()
-    html_path, json_path = directory / f"{pipeline}-tuning.html", directory / f"{pipeline}-tuning.json"
-    write_text(html_path, tuning_page(result))
-    write_text(json_path, json_of(document, indent=1))
+    pipeline, document = result.plan.pipeline, tuning_document(result)
+    files = save_document(open_store(), pipeline, "tuning", document, lambda: tuning_page(result))
     sentences = [sentence for one in result.strategies for sentence in (strategy_in_words(one), chosen_in_words(one))]
     lines = [tuning_headline(result), how_it_was_found(result), *filter(None, sentences)]
     advice = _write_plan(given, path, result, lines) if result.has_gain else ["No plan was written."]
     for one in result.strategies:
-        table = trials_table(one)
-        records = [
-            {plain(head) or "choice": plain(cell.text) for head, cell in zip(table.head, row, strict=True)}
-            for row in table.rows
-        ]
-        show_table(f"{pipeline}-tuning-{_key(one.label)}", strategy_in_words(one), records)
+        show_table(f"{pipeline}-tuning-{one.label}", strategy_in_words(one), as_records(trials_table(one)))
     text = [f"- {line}" for line in [*lines, *advice]]
     show_markdown(f"{pipeline}-tuning", tuning_headline(result), "\n".join(escape_markdown(line, 800) for line in text))
     return {
         **document,
         "plan": str(path) if result.has_gain else None,
-        "report": str(html_path),
-        "json": str(json_path),
-        "text": "\n".join([*text, f"report: file://{html_path}"]),
+        **files,
+        "text": "\n".join([*text, f"report: file://{files['report']}"]),
     }
 
 
@@ -135,11 +117,8 @@ def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[st
     name = next((plan.pipeline for plan in renamed if not has_nights(plan)), names[-1])
     raw = read_yaml(plan_file(given))
     write_tuned_plan(path, tuned_document(raw, result.tuned, name), [*lines, f"Tried from the plan {given}."])
-    why = (
-        f"The nights of {pipeline} stay as they are, so the tuned plan is a pipeline of its own, {name}"
-        if name != pipeline
-        else "It applies from the root night"
-    )
+    own = f"The nights of {pipeline} stay as they are, so the tuned plan is a pipeline of its own, {name}"
+    why = own if name != pipeline else "It applies from the root night"
     stored = store_plan(open_store(), name, path.read_bytes())
     return [
         f"The tuned plan is {path}. {why}: nightloop backfill {shlex.quote(str(path))}",
@@ -150,7 +129,3 @@ def _write_plan(given: str, path: Path, result: TuningResult, lines: Sequence[st
 def has_nights(plan: Plan) -> bool:
     """Whether the pipeline has a night already."""
     return manifest_store.current_manifest(open_store(), plan.pipeline, root_period(plan)) is not None
-
-
-def _key(label: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in label.lower())

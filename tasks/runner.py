@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -29,6 +29,7 @@ from nightloop.tasks.clusters.ray import open_ray
 from nightloop.tasks.clusters.work import Identity, Work
 from nightloop.tasks.objects.objects import open_for_reading
 from nightloop.tasks.objects.store_id import read_store_id
+from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import guard_process, hide_secrets
 from nightloop.tasks.plan.settings import Settings
@@ -48,11 +49,9 @@ class Runner(Protocol):
     @property
     def workers(self) -> int:
         """Calls that are worth giving it at a time; 0: none, compute them here."""
-        ...
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `function` returns, or raises, on a worker."""
-        ...
 
 
 _RUNNER: ContextVar[Runner | None] = ContextVar("runner", default=None)
@@ -98,12 +97,8 @@ def open_runner(given: str) -> Iterator[None]:
         return
     with process_group() if kind == "torchrun" else nullcontext():
         runner = _new_runner(kind, where, given)
-        before = _RUNNER.set(runner)
-        try:
+        with closing(runner), use_value(_RUNNER, runner):
             yield
-        finally:
-            _RUNNER.reset(before)
-            runner.close()
 
 
 def _new_runner(kind: str, where: str, given: str) -> Processes | Together | Cluster:

@@ -56,12 +56,9 @@ def nights_to_run(plan: Plan, name: str, when: datetime, catch_up: int) -> list[
             f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {period_name(plan, last)}"
         )
     nights = due_nights(open_store(), plan, target, catch_up)
-    before = (
-        manifest_store.current_manifest(open_store(), plan.pipeline, nights[0] - 1)
-        if nights[0] > root_period(plan)
-        else None
-    )
-    refuse_changed_plan(plan, before, period_name(plan, nights[0]))
+    before = nights[0] - 1
+    night = recorded_night(plan, before) if before >= root_period(plan) else None
+    refuse_changed_plan(plan, night, period_name(plan, nights[0]))
     return nights
 
 
@@ -70,11 +67,8 @@ def refuse_other_periods(plan: Plan) -> None:
     objects = open_store()
     for index in pipelines.first_nights(objects, plan.pipeline) or ():
         night = manifest_store.current_manifest(objects, plan.pipeline, index)
-        different = (
-            [f for f in changed_fields(night.plan, plan) if f.startswith("periods") and invalidates_checkpoint(f)]
-            if night
-            else []
-        )
+        changed = changed_fields(night.plan, plan) if night else []
+        different = [f for f in changed if f.startswith("periods") and invalidates_checkpoint(f)]
         if night and different:
             raise PlanError(
                 f"the periods of {plan.pipeline} changed since {night.name}: {', '.join(different)}. Its logs and nights are "
@@ -188,11 +182,8 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
             f"accept: validation has not stopped version {landing.version} of {name}; the night of it is {night.outcome}. There is "
             "nothing to accept"
         )
-    stop = (
-        f"it stopped version {stopped[-1]}"
-        if night and night.outcome == "blocked" and stopped
-        else "it stopped nothing"
-    )
+    is_blocked = night is not None and night.outcome == "blocked"
+    stop = f"it stopped version {stopped[-1]}" if is_blocked and stopped else "it stopped nothing"
     raise PlanError(
         f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {stop}. Nothing was "
         f"accepted. Run `nightloop night {as_given(plan.pipeline)} --period {name}`, look at what it says, then accept"

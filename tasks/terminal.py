@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from nightloop.tasks.plan.context_value import use_value
+
 if TYPE_CHECKING:
     import prefect
     from rich.progress import Progress
@@ -35,12 +37,8 @@ def terminal() -> Iterator[None]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as lines:
-        before = LINES.set(lines)
-        try:
-            yield
-        finally:
-            LINES.reset(before)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as lines, use_value(LINES, lines):
+        yield
 
 
 @contextmanager

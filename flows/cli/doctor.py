@@ -36,7 +36,7 @@ def doctor(deep: bool = False) -> dict[str, Any]:
         "plug-ins": _check_plug_ins,
         "store": _check_store,
         "lake": _check_lake,
-        "disk": _check_disk,
+        "disk": lambda: require_space(LEAST_DISK, "a night needs room for checkpoints"),
         "plans": _check_plans,
         "prefect": check_prefect_server,
     }
@@ -104,14 +104,12 @@ def _check_blobs() -> str:
             nights += 1
             revisions = manifest_store.read_revisions(objects, name, index)
             if not revisions:
-                wrong.append(
-                    f"{manifest_store.manifest_key(name, index, 1)} is missing, and other files of that night exist"
-                )
+                first = manifest_store.manifest_key(name, index, 1)
+                wrong.append(f"{first} is missing, and other files of that night exist")
             for number, sealed in enumerate(revisions, start=1):  # superseded ones too: a champion may come from one
                 try:
-                    needed |= set(
-                        manifest_store.blobs_of(manifest_store.parse_manifest(objects, (name, index, number), sealed))
-                    )
+                    night = manifest_store.parse_manifest(objects, (name, index, number), sealed)
+                    needed |= set(manifest_store.blobs_of(night))
                 except ValueError as error:
                     wrong += [] if sealed.strip() == GIVEN_UP else [str(error)]
         for entry in promotion_log.read_log(objects, name):
@@ -121,10 +119,6 @@ def _check_blobs() -> str:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
     return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are intact"
-
-
-def _check_disk() -> str:
-    return require_space(LEAST_DISK, "a night needs room for checkpoints")
 
 
 def _check_plans() -> str:

@@ -32,23 +32,10 @@ def bakeoff(
     from nightloop.flows.bakeoff import bakeoff as run
     from nightloop.flows.bakeoff import split_names, split_numbers
 
-    say(
-        run(
-            plan,
-            split_names(strategies),
-            split_names(models),
-            split_numbers(seeds),
-            start,
-            end,
-            split_names(test_periods),
-            split_names(baselines),
-            candidates,
-            spec=spec,
-            runner=runner,
-            workers=workers,
-        ),
-        as_json,
-    )
+    entrants = split_names(strategies), split_names(models), split_numbers(seeds)
+    periods, against = (start, end, split_names(test_periods)), split_names(baselines)
+    report = run(plan, *entrants, *periods, against, candidates, spec=spec, runner=runner, workers=workers)
+    say(report, as_json)
 
 
 def tune(

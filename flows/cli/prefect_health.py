@@ -119,11 +119,8 @@ def _check_schedules(client: Any) -> tuple[str, list[str]]:
         run_filter = FlowRunFilter.model_validate(
             {"deployment_id": {"any_": [deployment.id]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
         )
-        due = sorted(
-            run.expected_start_time
-            for run in client.read_flow_runs(flow_run_filter=run_filter)
-            if run.expected_start_time
-        )
+        starts = [run.expected_start_time for run in client.read_flow_runs(flow_run_filter=run_filter)]
+        due = sorted(start for start in starts if start)
         lines += _find_changed_plan(str((deployment.parameters or {}).get("plan", "")))
         active = [schedule for schedule in deployment.schedules if schedule.active]
         if not active:

@@ -51,11 +51,8 @@ class RestartedProcess:
         if self.due is None:
             self.pause = 1.0 if now - self.began > LIVED else min(2 * self.pause, LONGEST_PAUSE)
             self.due = now + self.pause
-            how = (
-                f"signal {-self.process.returncode}"
-                if self.process.returncode < 0
-                else f"code {self.process.returncode}"
-            )
+            code = self.process.returncode
+            how = f"signal {-code}" if code < 0 else f"code {code}"
             sys.stderr.write(f"nightloop: the {self.name} ended ({how}); it is started again in {self.pause:.0f} s\n")
             return True
         if now >= self.due:
@@ -130,10 +127,8 @@ def worker_environment() -> dict[str, str]:
 
 def _orphan_arguments() -> list[str]:
     """The time now, and the ids of the runs that continue although the worker that started them ended."""
-    return [
-        datetime.now(UTC).isoformat(),
-        *sorted({run for run in child_processes(login_directory().parent).values() if run}),
-    ]
+    runs = {run for run in child_processes(login_directory().parent).values() if run}
+    return [datetime.now(UTC).isoformat(), *sorted(runs)]
 
 
 def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -69,11 +69,8 @@ def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
     processes: list[RestartedProcess] = []
     announcement = ExitStack()
     try:
-        servers.append(
-            RestartedProcess(
-                "server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
-            )
-        )
+        words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        servers.append(RestartedProcess("server", words, environment))
         _wait(url, servers[0].process)
         if not os.environ.get(SERVER_LOGIN):  # the verbs know only the login in the file
             announcement.enter_context(announce_address(url))

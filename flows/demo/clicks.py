@@ -82,14 +82,10 @@ def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
     records.write_labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
     records.close()
     label = torch.tensor(world.label)
-    base, corrected, truth = (
-        float(logloss(label, torch.tensor(chance)).mean())
-        for chance in (
-            [chance for page in pages for chance in page.base],
-            [chance for page in pages for chance in page.prediction],
-            world.chance,
-        )
-    )
+    predicted = [chance for page in pages for chance in page.base]
+    served = [chance for page in pages for chance in page.prediction]
+    chances = (predicted, served, world.chance)
+    base, corrected, truth = (float(logloss(label, torch.tensor(chance)).mean()) for chance in chances)
     entry = predictor.version
     return (
         f"{_day(number)}: {len(label):,} impressions served by {entry.strategy} of {entry.name}; LogLoss {base:.4f} as "

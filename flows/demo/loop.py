@@ -152,11 +152,8 @@ def _run_own_data(data: Path, columns: str, options: Sequence[str], search: Call
     _say(1, f"{data.name}: {used['user']} takes {used['item']} at {used['time']}; {liked}; {rows}")
     roles = {used[role] for role in ("user", "item", "time", "label")}
     if unused := [name for name in columns_of_file(str(data), options_of(options)) if name not in roles]:
-        _print_lines(
-            [
-                f"not used: {', '.join(unused)[:300]}; to use them, name them in the plan's columns.categorical or columns.numeric"
-            ]
-        )
+        todo = "to use them, name them in the plan's columns.categorical or columns.numeric"
+        _print_lines([f"not used: {', '.join(unused)[:300]}; {todo}"])
     _print_lines((checked := check(str(plan)))["text"])
     if checked["stops"]:
         raise PlanError(f"{data.name}: validation would stop a night of these rows, for the reasons above")

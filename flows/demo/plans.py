@@ -20,8 +20,8 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.values import as_ids
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.lease import lease_key, lease_words
+from nightloop.tasks.plan.atomic_file import is_generated, write_generated
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.generated_file import is_generated, write_generated
 from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record.entries import entries_by_hand
@@ -118,8 +118,9 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
     served, directories = home / "served" / pipeline, [record, lake / pipeline]
     if pipeline != OWN:  # a user's file lies where its user put it
         directories.append(home / "deliveries" / pipeline)
-    exists = plan.exists() or any(lake.glob(f"{pipeline}.sqlite*")) or any(map(_has_files, directories))
-    if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
+    below = (file for directory in directories for file in directory.rglob("*"))
+    left = any(lake.glob(f"{pipeline}.sqlite*")) or any(file.is_file() or file.is_symlink() for file in below)
+    if (left or plan.exists()) and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
         raise PlanError(
             f"{home} holds files, a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
@@ -129,10 +130,6 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
     reports = (home / "reports" / f"{pipeline}{name}" for name in (".html", "-tuning.html", "-tuning.json"))
     for file in (*lake.glob(f"{pipeline}.sqlite*"), *reports, plan):
         file.unlink(missing_ok=True)
-
-
-def _has_files(directory: Path) -> bool:
-    return any(file.is_file() or file.is_symlink() for file in directory.rglob("*"))
 
 
 def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:

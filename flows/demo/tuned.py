@@ -7,8 +7,8 @@ from typing import Any
 
 from nightloop.flows.demo.plans import HEADLINE, PRETRAINED
 from nightloop.flows.tune import tune
+from nightloop.tasks.plan.atomic_file import write_generated
 from nightloop.tasks.plan.errors import NightloopError
-from nightloop.tasks.plan.generated_file import write_generated
 from nightloop.tasks.plan.load import read_yaml
 
 MINUTES = 1.0  # that the search may take

@@ -71,30 +71,21 @@ def _cheap(results: Results, lines: Sequence[ResultRow], kind: str) -> list[str]
     """The fastest of those that match the leader, or else of those that give up little; if it is much faster."""
     leader, leader_seconds = lines[0], results.seconds(lines[0].name)
     fair = [line for line in lines[1:] if matches(results, leader, line, kind)]
-    sentences = (
-        []
-        if fair or len(lines) == 1
-        else [f"No entrant matches {leader.name}: all others are surely worse by more than {CLOSE:.0%}."]
-    )
-    fast = [line for line in lines[1:] if results.seconds(line.name) * CHEAPER <= leader_seconds]
-    cheap = min((line for line in fast if line in fair), key=lambda line: results.seconds(line.name), default=None)
-    near = min(
-        (line for line in fast if _lost(results, leader, line) <= NEAR),
-        key=lambda line: results.seconds(line.name),
-        default=None,
-    )
+    alone = f"No entrant matches {leader.name}: all others are surely worse by more than {CLOSE:.0%}."
+    sentences = [] if fair or len(lines) == 1 else [alone]
+    by_cost = sorted(lines[1:], key=lambda line: results.seconds(line.name))
+    fast = [line for line in by_cost if results.seconds(line.name) * CHEAPER <= leader_seconds]
+    cheap = next((line for line in fast if line in fair), None)
+    near = next((line for line in fast if _lost(results, leader, line) <= NEAR), None)
     chosen = cheap or near
     if chosen is None:
         return sentences
     chosen_seconds, gap = results.seconds(chosen.name), results.lead(leader.name, chosen.name, kind, results.metric)
     by = f" ({interval_in_words(gap)} behind)" if gap else ""
     share = f"1/{leader_seconds / chosen_seconds:.0f} of the time" if chosen_seconds > 0.001 else "next to no time"
-    lost = (
-        f"matches {leader.name}{by}"
-        if cheap
-        else f"gives up {_lost(results, leader, chosen):.1%} of {leader.name}'s {results.metric}{by}"
-    )
-    return [*sentences, f"The cheap choice is {chosen.name}: it {lost} at {share}."]
+    lost = f"gives up {_lost(results, leader, chosen):.1%} of {leader.name}'s {results.metric}"
+    choice = f"it {f'matches {leader.name}' if cheap else lost}{by} at {share}"
+    return [*sentences, f"The cheap choice is {chosen.name}: {choice}."]
 
 
 def _lost(results: Results, leader: ResultRow, line: ResultRow) -> float:
@@ -177,15 +168,11 @@ def _other_table(results: Results, lines: Sequence[ResultRow], other: str) -> li
 
 
 def _caution(results: Results) -> list[str]:
-    periods = plural(len(results.test), "period")
+    measured = f"Measured on {plural(len(results.test), 'period')} with"
     seeds = max(len(several) for several in results.ran.values())
     if seeds == 1:
-        return [
-            f"Measured on {periods} with one seed: run --seeds 0,1,2 to see how much depends on the initial weights."
-        ]
-    return [
-        f"Measured on {periods} with {seeds} seeds; sure means that the interval excludes zero and all seeds agree."
-    ]
+        return [f"{measured} one seed: run --seeds 0,1,2 to see how much depends on the initial weights."]
+    return [f"{measured} {seeds} seeds; sure means that the interval excludes zero and all seeds agree."]
 
 
 def interval_in_words(gap: Difference) -> str:

@@ -27,11 +27,8 @@ def page(report: BakeoffReport) -> str:
     ]
     if results.ran:
         parts += [*(_table(report, kind) for kind in report.kinds), *_draw_plots(report)]
-        parts.append(
-            section(
-                "Every metric, every difference, old and new", "".join(_details(report, kind) for kind in report.kinds)
-            )
-        )
+        details = "".join(_details(report, kind) for kind in report.kinds)
+        parts.append(section("Every metric, every difference, old and new", details))
     if report.trials:
         parts.append(section("What was tried", as_html(tables.tuning_table(report))))
     parts.append(section("Entrants", f'<div class="wrap">{as_html(tables.entrants_table(report))}</div>'))

@@ -52,16 +52,9 @@ class BakeoffReport:
 
 def rival_of(report: BakeoffReport, name: str, label: str) -> str | None:
     """The entrant of this label with the same model, if it finished; None for itself."""
-    own_entrant = report.results.entrants[name]
-    for other, entrant in report.results.entrants.items():
-        if (
-            other != name
-            and entrant.label == label
-            and entrant.model == own_entrant.model
-            and other in report.results.ran
-        ):
-            return other
-    return None
+    entrants = report.results.entrants
+    pairs = [other for other, e in entrants.items() if (e.label, e.model) == (label, entrants[name].model)]
+    return next((other for other in pairs if other != name and other in report.results.ran), None)
 
 
 def json_document(report: BakeoffReport) -> dict[str, JsonValue]:
@@ -86,9 +79,13 @@ def json_document(report: BakeoffReport) -> dict[str, JsonValue]:
         ],
         "leaderboard": {kind: [_line(report, line, kind) for line in results.lines(kind)] for kind in report.kinds},
         "curves": {
-            kind: {line.name: _name_periods(report, line) for line in results.lines(kind)} for kind in report.kinds
+            kind: {line.name: {names[p]: v for p, v in line.curve.items()} for line in results.lines(kind)}
+            for kind in report.kinds
         },
-        "time": {name: _times(report, name) for name in results.ran},
+        "time": {
+            name: [{"period": names[p], "history_rows": n, "seconds": s} for p, n, s in learning_times(report, name)]
+            for name in results.ran
+        },
         "cells": [
             {"entrant": name, "seed": ran.seed, **ran.outcome.model_dump(mode="json", exclude={"rows"})}
             for name, several in results.ran.items()
@@ -131,16 +128,6 @@ def difference_as_json(gap: Difference | None) -> JsonValue:
     if gap is None:
         return None
     return {"mean": gap.mean, "low": gap.low, "high": gap.high, "users": gap.users, "rows": gap.rows}
-
-
-def _name_periods(report: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
-    return {report.names[period]: value for period, value in line.curve.items()}
-
-
-def _times(report: BakeoffReport, name: str) -> list[JsonValue]:
-    return [
-        {"period": report.names[p], "history_rows": rows, "seconds": s} for p, rows, s in learning_times(report, name)
-    ]
 
 
 def learning_times(report: BakeoffReport, name: str) -> list[tuple[int, int, float]]:

@@ -33,13 +33,10 @@ def plot_metric(report: BakeoffReport, kind: str) -> d.Plot:
     won = sum(_leads(lines, leader, p, direction(metric)) for p in results.test)
     title = f"{leader} is ahead on {won} of {len(results.test)} test periods"
     against = "" if kind == CLICKS else f"; {title_of(kind, report.negatives.get(kind, 0)).lower()}"
-    figure = d.canvas(
-        title, f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
-    )
-    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
-    ends = draw_lines(
-        axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(report)
-    )
+    subtitle = f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
+    figure, axes = d.canvas(title, subtitle)
+    values = {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}
+    ends = draw_lines(axes, values, look_of(report))
     _shade(axes, [p in results.test for p in periods], [p in report.split.tune_periods for p in periods])
     d.style_axes(axes, [report.names[p] for p in periods], metric)
     d.label_ends(axes, ends)
@@ -48,22 +45,16 @@ def plot_metric(report: BakeoffReport, kind: str) -> d.Plot:
 
 def plot_time(report: BakeoffReport) -> d.Plot | None:
     """Seconds of learning a period against the rows of history at its close; None if no entrant learns."""
-    points_by_name = {
-        name: [(rows, s) for _, rows, s in learning_times(report, name) if s > 0] for name in report.results.ran
-    }
-    idle = report.results.of_use("NoUpdate")
-    points_by_name = {name: points for name, points in points_by_name.items() if name not in idle}
-    points_by_name = {
-        name: points for name, points in points_by_name.items() if points and max(s for _, s in points) > 0.001
-    }
+    learners = [name for name in report.results.ran if name not in report.results.of_use("NoUpdate")]
+    points_by_name = {n: [(rows, s) for _, rows, s in learning_times(report, n) if s > 0] for n in learners}
+    points_by_name = {n: points for n, points in points_by_name.items() if any(s > 0.001 for _, s in points)}
     if not points_by_name:
         return None
     title = _growth(points_by_name)
-    wide = max(s for p in points_by_name.values() for _, s in p) > 20 * min(
-        s for p in points_by_name.values() for _, s in p
-    )
-    figure = d.canvas(title, f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}")
-    axes = figure.add_axes((d.LEFT, 0.19, d.WIDTH, 0.63))
+    taken = [s for points in points_by_name.values() for _, s in points]
+    wide = max(taken) > 20 * min(taken)
+    subtitle = f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}"
+    figure, axes = d.canvas(title, subtitle, 0.19)
     axes.set_yscale("log" if wide else "linear")
     look, ends = look_of(report), []
     for name, points in points_by_name.items():
@@ -96,10 +87,7 @@ def _shade(axes: Axes, test: Sequence[bool], tuned: Sequence[bool]) -> None:
         for j in places:
             axes.axvspan(j - 0.5, j + 0.5, color=d.FAINT, alpha=0.5, linewidth=0, zorder=0)
         if places:
-            axes.text(
-                places[0] - 0.4, 1.01, word, size=7.5, color=d.GREY, ha="left", va="bottom",
-                transform=axes.get_xaxis_transform(), parse_math=False,
-            )  # fmt: skip
+            d.grey_note(axes, places[0] - 0.4, 1.01, word)
 
 
 def _leads(lines: Mapping[str, Mapping[int, float]], leader: str, period: int, sign: int) -> bool:

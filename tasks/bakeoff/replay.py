@@ -55,7 +55,7 @@ def replay_cell(model: Model, strategy: Strategy, weights: Weights, inputs: Repl
         log.warning("a cell failed at period %d", at[0], exc_info=error)
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         notes |= {"failed": redact(f"{kind}{error}")[:600], "failed_at": at[0]}
-    return RunResult.model_validate({**notes, "peak": _peak()}), rows
+    return RunResult.model_validate({**notes, "peak": _of_memory("VmHWM")}), rows
 
 
 def _run(
@@ -110,15 +110,10 @@ def _score_period(model: Model, weights: Weights, inputs: ReplayInputs, period: 
 
 
 def _begin_to_measure() -> int:
-    """Bytes this process holds now; from here on `_peak` gives the most it held."""
+    """Bytes this process holds now; from here on `VmHWM` is the most it held."""
     with suppress(OSError):  # without this permission the peak includes the imports
         Path("/proc/self/clear_refs").write_text("5")
     return _of_memory("VmRSS")
-
-
-def _peak() -> int:
-    """Bytes this process held at most, resident."""
-    return _of_memory("VmHWM")
 
 
 def _of_memory(name: str) -> int:

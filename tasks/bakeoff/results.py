@@ -10,7 +10,7 @@ from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.run_result import RunResult, mean_user_rows
 from nightloop.tasks.bakeoff.run_result import unpack_scored_period as scored_rows
 from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
-from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics
+from nightloop.tasks.evaluation.summary import direction, summarize_metrics, weighted_means
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
 
@@ -53,9 +53,7 @@ class Results:
 
     def line(self, name: str, kind: str) -> ResultRow:
         """The entrant's means."""
-        seeds = [
-            weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]
-        ]
+        seeds = list(self._by_seed(name, kind).values())
         keys = [key for key in seeds[0] if all(key in means for means in seeds)]
         several = len(seeds) > 1
         spread = {key: statistics.stdev(means[key] for means in seeds) for key in keys} if several else {}
@@ -87,20 +85,14 @@ class Results:
 
     def _gap(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
         rows = {ran.seed: ran.rows for ran in self.ran[b]}
-        pairs = [
-            (scored_rows(ran.rows, p, kind), scored_rows(rows[ran.seed], p, kind), p)
-            for ran in self.ran[a]
-            if ran.seed in rows
-            for p in self.test
-        ]
-        scored_pairs = [(first, second, p) for first, second, p in pairs if first and second]
-        return difference([pair[:2] for pair in scored_pairs], metric, [p for _, _, p in scored_pairs])
+        pairs = [(ran.rows, rows[ran.seed]) for ran in self.ran[a] if ran.seed in rows]
+        return paired_gap(pairs, self.test, kind, metric)
 
     def agree(self, a: str, b: str, kind: str) -> bool:
         """Whether `a` is better than `b` in the leading metric under every seed that both finished."""
-        values_a, values_b = (self._by_seed(name, kind) for name in (a, b))
-        sign = direction(self.metric)
-        return all(sign * (values_a[seed] - values_b[seed]) > 0 for seed in values_a.keys() & values_b.keys())
+        means_a, means_b = (self._by_seed(name, kind) for name in (a, b))
+        sign, metric = direction(self.metric), self.metric
+        return all(sign * (means_a[s][metric] - means_b[s][metric]) > 0 for s in means_a.keys() & means_b.keys())
 
     def of_use(self, use: str) -> list[str]:
         """Entrants whose strategy is this plug-in."""
@@ -119,26 +111,21 @@ class Results:
         """Bytes of the last checkpoint, weights and memory."""
         return max(ran.outcome.state for ran in self.ran[name])
 
-    def _by_seed(self, name: str, kind: str) -> dict[int, float]:
+    def _by_seed(self, name: str, kind: str) -> dict[int, Values]:
         return {
-            ran.seed: weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]])[self.metric]
+            ran.seed: weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]])
             for ran in self.ran[name]
         }
 
     def _personal(self, name: str, kind: str, values: Values) -> Values:
-        same = [
-            weighted_means(
-                [summarize_metrics(rows, self.plan.family, self.plan.ranking.k) for rows in self._impersonal(ran, kind)]
-            )
-            for ran in self.ran[name]
-        ]
+        same = [weighted_means(self._impersonal(ran, kind)) for ran in self.ran[name]]
         if not all(same):
             return {}
         return {key: values[key] - statistics.fmean(means[key] for means in same) for key in values if key in same[0]}
 
-    def _impersonal(self, ran: FinishedRun, kind: str) -> list[Rows]:
+    def _impersonal(self, ran: FinishedRun, kind: str) -> list[Values]:
         rows_by_period = [mean_user_rows(scored_rows(ran.rows, p, kind)) for p in self.test]
-        return [rows_of_period for rows_of_period in rows_by_period if rows_of_period]
+        return [summarize_metrics(rows, self.plan.family, self.plan.ranking.k) for rows in rows_by_period if rows]
 
     def _curve(self, name: str, kind: str) -> dict[int, float]:
         values_by_period: dict[int, list[float]] = {}
@@ -149,6 +136,15 @@ class Results:
         return {period: statistics.fmean(values) for period, values in sorted(values_by_period.items())}
 
 
+def paired_gap(
+    pairs: Sequence[tuple[Weights, Weights]], periods: Sequence[int], kind: str, metric: str
+) -> Difference | None:
+    """The first run of each pair minus the second on the same rows of the periods, plus is better; None: too few users."""
+    both = [(scored_rows(a, p, kind), scored_rows(b, p, kind), p) for a, b in pairs for p in periods]
+    scored = [(a, b, p) for a, b, p in both if a and b]
+    return difference([pair[:2] for pair in scored], metric, [p for _, _, p in scored])
+
+
 def read_finished_run(plan: Plan, seed: int, outcome: RunResult, rows: Weights, kinds: Sequence[str]) -> FinishedRun:
     """A cell's rows and the means of every period."""
     periods = sorted({int(name.split("/")[1]) for name in rows})
@@ -157,18 +153,3 @@ def read_finished_run(plan: Plan, seed: int, outcome: RunResult, rows: Weights, 
         kind: {p: summarize_metrics(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds
     }
     return FinishedRun(seed, outcome, rows, means)
-
-
-def weighted_means(means_by_period: Sequence[Mapping[str, float]]) -> Values:
-    """Means over the rows of several periods, from the means of each."""
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for means in means_by_period:
-        for key, value in means.items():
-            metric, _, part = key.partition("/")
-            if metric in ("rows", "positives"):
-                continue
-            weight = means[f"rows/{part}" if part else "rows"]
-            sums[key] = sums.get(key, 0.0) + weight * value
-            weights[key] = weights.get(key, 0.0) + weight
-    return {key: sums[key] / weights[key] for key in sums if weights[key]}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from nightloop.tasks.evaluation.summary import Rows
-from nightloop.tasks.modules.checkpoint import Weights, unpack
+from nightloop.tasks.modules.checkpoint import Weights, from_bytes, unpack
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.leading_metric import CATALOGUE
 
 CLICKS = "clicks"  # the kind of rows that are not ranked against candidates
@@ -38,6 +42,12 @@ class RunResult(BaseModel):
     def working(self) -> int:
         """Bytes of memory that the replay took at most, above what the idle process held."""
         return max(self.peak - self.idle, 0)
+
+
+def scored_rows_of(objects: Objects, outcome: RunResult, periods: Collection[int] | None = None) -> Weights:
+    """The scored rows that a cell stored, of all periods if none are named; none if it failed."""
+    rows = from_bytes(blobs.get(objects, outcome.rows)) if outcome.rows else {}
+    return {name: rows[name] for name in rows if periods is None or int(name.split("/")[1]) in periods}
 
 
 def rows_folder(period: int, kind: str) -> str:

@@ -88,9 +88,8 @@ def read_candidates(file: Path, logs: Logs) -> tuple[Candidates, str]:
     tensors = load_file(file)
     sampled = _unpack_blocks(tensors, "sampled")
     catalogue = _unpack_blocks(tensors, "catalogue") if "catalogue/sizes" in tensors else None
-    return Candidates(logs, int(tensors["block"]), sampled, catalogue), hashlib.sha256(file.read_bytes()).hexdigest()[
-        :16
-    ]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return Candidates(logs, int(tensors["block"]), sampled, catalogue), digest
 
 
 def _pack_blocks(candidates: Candidates) -> dict[str, Tensor]:

@@ -13,10 +13,15 @@ from nightloop.tasks.bakeoff.json_report import BakeoffReport, rival_of, title_o
 from nightloop.tasks.bakeoff.results import ResultRow
 from nightloop.tasks.evaluation.summary import SLICES, direction
 from nightloop.tasks.plan.leading_metric import CATALOGUE
-from nightloop.tasks.reports.format import NONE, number, plain, plural, seconds, size
+from nightloop.tasks.reports.format import NONE, number, plural, seconds, size
 from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
 WIDTH = 160  # characters, if the terminal does not say
+OF_PERSONAL = (
+    " personal: the metric minus what it is when every user is given the mean user vector, zero for a list that "
+    "all share."
+)
+OF_CATALOGUE = " catalogue: ranked against every item seen so far, not a sample of them."
 
 
 def leaderboard(report: BakeoffReport, kind: str) -> Table:
@@ -55,9 +60,8 @@ def rival_table(report: BakeoffReport, label: str, kind: str) -> Table | None:
     for line in report.results.lines(kind):
         rival = rival_of(report, line.name, label)
         if rival is not None:
-            rows.append(
-                (Cell(line.name), *(difference_cell(report.results.versus(line.name, rival, kind, m)) for m in names))
-            )
+            gaps = (report.results.versus(line.name, rival, kind, metric) for metric in names)
+            rows.append((Cell(line.name), *map(difference_cell, gaps)))
     note = (
         "Differences on the same rows, plus is better, with 95 % intervals over users and nights, which hold together for all "
         "entrants of a column (Holm). Green and red: the interval excludes zero."
@@ -106,36 +110,23 @@ def _row(report: BakeoffReport, line: ResultRow, kind: str, personal: bool, lead
     results, metric = report.results, report.results.metric
     rivals = [(label, rival_of(report, line.name, label)) for label in report.against]
     gaps = [difference_cell(results.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
-    personal_cell = Cell(
-        number(line.personal.get(metric)).replace("-", "−"), "", "the metric minus what it is with the mean user's list"
-    )
+    personal_value = number(line.personal.get(metric)).replace("-", "−")
+    own = (Cell(personal_value, "", "the metric minus what it is with the mean user's list"),) if personal else ()
     short = len(results.ran[line.name]) < len(report.seeds)
     name = line.name + (f" ({len(results.ran[line.name])} of {len(report.seeds)} seeds)" if short else "")
-    return (
-        Cell(name, "best" if leads else ""),
-        _mean(line, metric, results.lines(kind)),
-        *gaps,
-        *((personal_cell,) if personal else ()),
-        *(_mean(line, name, results.lines(kind)) for name in _of_catalogue(report, kind)),
-        Cell(seconds(results.seconds(line.name))),
-        Cell(size(results.working(line.name))),
-        Cell(size(results.state(line.name))),
-    )
+    mean, *others = (_mean(line, m, results.lines(kind)) for m in (metric, *_of_catalogue(report, kind)))
+    costs = seconds(results.seconds(line.name)), size(results.working(line.name)), size(results.state(line.name))
+    return Cell(name, "best" if leads else ""), mean, *gaps, *own, *others, *map(Cell, costs)
 
 
 def _mean(line: ResultRow, metric: str, lines: list[ResultRow]) -> Cell:
     if metric not in line.values:
         return Cell(NONE, "quiet")
-    gaps = [_sign(metric) * (line.values[metric] - o.values[metric]) for o in lines if metric in o.values]
+    gaps = [direction(metric) * (line.values[metric] - o.values[metric]) for o in lines if metric in o.values]
     best = min(gaps) >= 0 and max(gaps) > 0
     spread = line.spread.get(metric)
-    return Cell(
-        number(line.values[metric]) + (f" ± {number(spread)}" if spread is not None else ""), "best" if best else ""
-    )
-
-
-def _sign(metric: str) -> int:
-    return direction(metric.split("/")[0])
+    words = number(line.values[metric]) + (f" ± {number(spread)}" if spread is not None else "")
+    return Cell(words, "best" if best else "")
 
 
 def _extra(report: BakeoffReport, kind: str) -> list[str]:
@@ -161,31 +152,16 @@ def _note(report: BakeoffReport, personal: bool) -> str:
     results = report.results
     arrow = "lower" if direction(results.metric) < 0 else "higher"
     seeds = f", {plural(len(report.seeds), 'seed')}" + (" (± over seeds)" if len(report.seeds) > 1 else "")
-    personal_note = (
-        " personal: the metric minus what it is when every user is given the mean user vector, zero for a list that "
-        "all share."
-        if personal
-        else ""
-    )
-    catalogue = (
-        " catalogue: ranked against every item seen so far, not a sample of them."
-        if any(_of_catalogue(report, kind) for kind in report.kinds if results.ran)
-        else ""
-    )
+    catalogue = any(_of_catalogue(report, kind) for kind in report.kinds if results.ran)
+    extra = OF_PERSONAL * personal + OF_CATALOGUE * catalogue
     failed = "".join(f" {name} failed: {reasons[0]}." for name, reasons in results.failed.items())
     return (
         f"Means over all rows of {plural(len(results.test), 'test period')}{seeds}; {results.metric}: {arrow} is better. "
         "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users and nights that "
-        f"holds for all entrants at once (Holm); green and red exclude zero.{personal_note}{catalogue} "
+        f"holds for all entrants at once (Holm); green and red exclude zero.{extra} "
         "Seconds are of learning, one thread; peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
-
-
-def leaderboard_records(report: BakeoffReport, kind: str) -> list[dict[str, str]]:
-    """The leaderboard as rows of plain text, for a table artifact."""
-    table = leaderboard(report, kind)
-    return [{plain(head): plain(cell.text) for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
 
 
 def bakeoff_in_words(report: BakeoffReport, advised: Sequence[str], page: str) -> str:

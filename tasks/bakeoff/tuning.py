@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.entrants import Entrant, options_in_words, variant
-from nightloop.tasks.bakeoff.results import read_finished_run, weighted_means
+from nightloop.tasks.bakeoff.results import read_finished_run
 from nightloop.tasks.bakeoff.run_result import RunResult
-from nightloop.tasks.evaluation.summary import direction
+from nightloop.tasks.evaluation.summary import direction, weighted_means
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -61,9 +60,8 @@ class Job(BaseModel):
     def start(self) -> Path:
         """The weights that every strategy with this model and seed starts from."""
         parts = [part.model_dump(mode="json") for part in (self.plan.model, self.plan.pretrain)]
-        return (
-            self.place / f"start-{hashlib.sha256(canonical_json(parts)).hexdigest()[:16]}-{self.plan.seed}.safetensors"
-        )
+        digest = hashlib.sha256(canonical_json(parts)).hexdigest()[:16]
+        return self.place / f"start-{digest}-{self.plan.seed}.safetensors"
 
     def ranking(self, kind: Kind) -> Ranking:
         """How rows are ranked against this kind of candidates."""
@@ -127,10 +125,5 @@ def _pretrained(job: Job, parts: Parts, whole: Logs) -> Weights:
     return pretrain(parts.model, parts.pretrain, logs_at_close(whole, job.root, ALL_HISTORY))
 
 
-def main(words: Sequence[str]) -> None:
-    """Read the job's file and do it."""
-    run_job(Job.model_validate_json(Path(words[0]).read_text(encoding="utf-8")))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_job(Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -93,7 +93,6 @@ class Corrector(Protocol):
         dict of str to Tensor
             All that the corrector remembers, of a size that does not grow.
         """
-        ...
 
     def correct(self, state: State, scored: ScoredRows) -> tuple[Tensor, Tensor]:
         """Correct rows. The state is not changed.
@@ -112,7 +111,6 @@ class Corrector(Protocol):
         Tensor
             [n, m] the note: what `observe` is given with the labels.
         """
-        ...
 
     def observe(self, state: State, note: Tensor, label: Tensor) -> State:
         """Learn from labels.
@@ -131,7 +129,6 @@ class Corrector(Protocol):
         dict of str to Tensor
             The state from now on.
         """
-        ...
 
 
 def forget(state: State, sums: tuple[str, ...], rows: int, half_life: int) -> None:

@@ -48,11 +48,12 @@ def read_logs(
     fields, newest = vocabulary.fields, max(period for period, _ in versions)
     sizes = vocabulary.sizes(newest)
     columns = _columns(warehouse, plan, vocabulary, versions, sizes)
+    births = zip((vocabulary.births[field] for field in fields), sizes, strict=True)
     logs = Logs(
         period=newest,
         fields=fields,
         sizes=sizes,
-        born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
+        born=tuple(torch.from_numpy(born[:size].to_numpy().astype(np.int32)) for born, size in births),
         seed=seed,
         others=plan.columns.others,
         several=plan.columns.multi_value_fields,
@@ -68,9 +69,8 @@ def read_logs(
     )
     if not plan.columns.history_length:
         return logs
-    return with_histories(
-        logs, plan.columns.history_length, _taken_before(warehouse, plan, vocabulary, versions, earlier)
-    )
+    taken = _taken_before(warehouse, plan, vocabulary, versions, earlier)
+    return with_histories(logs, plan.columns.history_length, taken)
 
 
 def _columns(
@@ -143,7 +143,3 @@ def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions)
     ] if versions else []  # fmt: skip
     pairs = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *marks]))
     return torch.from_numpy(np.stack([pairs // max(items, 1), pairs % max(items, 1)], axis=1))
-
-
-def _births(vocabulary: Vocabulary, field: str, size: int) -> Tensor:
-    return torch.from_numpy(vocabulary.births[field][:size].to_numpy().astype(np.int32))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.data.rare_values import ValueCounts, frequent_values, no_counts
-from nightloop.tasks.lake.values import BETWEEN, MISSING
+from nightloop.tasks.lake.values import BETWEEN, MISSING, replace_column
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
@@ -145,8 +145,7 @@ def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, ValueCounts]:
 def split_values(table: pa.Table, columns: Columns) -> pa.Table:
     """The table with lists of texts for the plan's multi-value columns, whose values are one text with | between them."""
     for name in columns.multi_value:
-        position = table.schema.get_field_index(name)
-        table = table.set_column(position, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
+        table = replace_column(table, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
     return table
 
 

@@ -118,9 +118,24 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     return measure(scored[f"{prefix}above"], scored[f"{prefix}equal"], int(k))
 
 
+def weighted_means(means_by_period: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the rows of several periods, from the means of each; a period whose rows are not known counts as 1."""
+    sums: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for means in means_by_period:
+        for key, value in means.items():
+            metric, _, part = key.partition("/")
+            if metric in ("rows", "positives"):
+                continue
+            weight = means.get(f"rows/{part}" if part else "rows", 1.0)
+            sums[key] = sums.get(key, 0.0) + weight * value
+            weights[key] = weights.get(key, 0.0) + weight
+    return {key: sums[key] / weights[key] for key in sums if weights[key]}
+
+
 def direction(metric: str) -> int:
-    """+1 if more of a metric is better, -1 if less is better (logloss, ne)."""
-    return -1 if metric in ("logloss", "ne") else 1
+    """+1 if more of a metric, or of it on a slice, is better, -1 if less is better (logloss, ne)."""
+    return -1 if metric.split("/")[0] in ("logloss", "ne") else 1
 
 
 def slice_rows(scored: Mapping[str, ArrayLike], name: str) -> Numbers:

@@ -98,14 +98,11 @@ def read_delimited(
     everything has to be read again.
     """
     layouts = {file: _read_layout(warehouse, file, dialect, columns.time) for file in files}
+    never_empty = (columns.user, columns.item, columns.time)
     for file, layout in layouts.items():
         check_columns(file, list(layout.names), wanted, may_lack)
         check_time(file, layout.names, columns)
-        if layout.names[-1] in (
-            columns.user,
-            columns.item,
-            columns.time,
-        ):  # never empty: a delimiter after it is none too many
+        if layout.names[-1] in never_empty:  # a delimiter after it is none too many
             layouts[file] = replace(layout, spare=ANY)
 
     marks = deletion_marks((name for layout in layouts.values() for name in layout.names), wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightloop.tasks.lake.values import replace_column
 from nightloop.tasks.plan.plan import Columns
 
 
@@ -13,13 +14,11 @@ def with_points(batch: pa.RecordBatch, decimal: str, columns: Columns) -> pa.Rec
     if decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {decimal!r})"
-    for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
-        position = batch.schema.get_field_index(name)
-        batch = batch.set_column(position, name, _replace_comma(batch.column(position), decimal, other))
+    for name in {*batch.schema.names} & {columns.label, columns.logged_probability, *columns.numeric}:
+        batch = replace_column(batch, name, _replace_comma(batch.column(name), decimal, other))
     for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
-        position = batch.schema.get_field_index(name)
-        whole = pc.replace_substring_regex(batch.column(position), rf"^\s*(-?[0-9]+){decimal}(0+)\s*$", r"\1.\2")
-        batch = batch.set_column(position, name, whole)
+        whole = pc.replace_substring_regex(batch.column(name), rf"^\s*(-?[0-9]+){decimal}(0+)\s*$", r"\1.\2")
+        batch = replace_column(batch, name, whole)
     return batch
 
 

@@ -69,12 +69,8 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
     start = next(unpacked_pieces(file, opened), b"") if file.endswith((".gz", ".zst")) else head_bytes
-    inside = (
-        "a tar archive"
-        if start[TAR] == b"ustar"
-        else next((kind for mark, (kind, _) in MAGIC.items() if start.startswith(mark)), "")
-    )
-    if inside:
+    known = next((kind for mark, (kind, _) in MAGIC.items() if start.startswith(mark)), "")
+    if inside := "a tar archive" if start[TAR] == b"ustar" else known:
         raise DataError(f"{file} holds {inside}, and not text: {UNPACK}")
     size = LONGEST + 1 if "://" in file else Path(file).stat().st_size
     if (head and (size > SMALL or not file.endswith(".gz"))) or (

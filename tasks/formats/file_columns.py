@@ -67,10 +67,8 @@ def _is_marked(values: pa.Array, words: Sequence[str]) -> pa.Array:
     """Which values say that a row is not valid: one of the words, or, without words, any time that is not of the year 0 or 9999."""
     if words:
         return pc.is_in(pc.utf8_lower(values), pa.array(words))
-    return pc.and_(
-        pc.is_valid(values),
-        pc.invert(pc.match_substring_regex(pc.fill_null(values, ""), "^(?:0|false|False|(?:0000|9999).*)?$")),
-    )
+    unset = pc.match_substring_regex(pc.fill_null(values, ""), "^(?:0|false|False|(?:0000|9999).*)?$")
+    return pc.and_(pc.is_valid(values), pc.invert(unset))
 
 
 def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:

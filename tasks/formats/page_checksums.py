@@ -124,8 +124,6 @@ class ObjectRanges:
 
 
 def _open_at_any_place(warehouse: Warehouse, file: str) -> Any:
-    return (
-        ObjectRanges(partial(warehouse.remote, file))
-        if "://" in file and warehouse.remote
-        else warehouse.open_file(file)
-    )
+    if "://" in file and warehouse.remote:
+        return ObjectRanges(partial(warehouse.remote, file))
+    return warehouse.open_file(file)

@@ -37,14 +37,9 @@ class _StoredBytes:
     """The bytes of a column, in order. Every method raises EOFError at their end."""
 
     def __init__(self, stream: BinaryIO, size: int, piece: int) -> None:
-        self.left, self._unread, self._stream, self._piece, self._buffer, self._place = (
-            size,
-            size,
-            stream,
-            piece,
-            b"",
-            0,
-        )
+        self.left = self._unread = size
+        self._stream, self._piece = stream, piece
+        self._buffer, self._place = b"", 0
 
     def take(self, count: int) -> bytes:
         """The next bytes."""

@@ -22,6 +22,7 @@ from nightloop.tasks.formats.page_checksums import check_pages
 from nightloop.tasks.formats.path_columns import in_path, with_path_columns, without_empty_line
 from nightloop.tasks.formats.select_files import name_files, no_row_in_period
 from nightloop.tasks.lake.batches import WIDEST
+from nightloop.tasks.lake.values import replace_column
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
@@ -73,8 +74,7 @@ def read_parquet(
         for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
             for name in halves:  # DuckDB makes floats of 32 bits of them, which would seem to tell more ids apart
-                place = batch.schema.get_field_index(name)
-                batch = batch.set_column(place, name, batch.column(place).cast(pa.float16(), safe=False))
+                batch = replace_column(batch, name, batch.column(name).cast(pa.float16(), safe=False))
             rows_read = with_path_columns(without_empty_line(batch), wanted, values, columns.time)
             yield from without_marks((rows_read,), marks, name_files(files))
     if start is not None and not rows:
@@ -125,11 +125,8 @@ def _types_of_arrow(schema: str) -> Mapping[str, str]:
         fields = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))) if schema else ()
     except (ValueError, OSError, pa.ArrowException):  # other programs may write something else under this name
         return {}
-    return {
-        field.name: str(field.type)
-        for field in fields
-        if pa.types.is_duration(field.type) or pa.types.is_float16(field.type)
-    }
+    types = {field.name: field.type for field in fields}
+    return {name: str(t) for name, t in types.items() if pa.types.is_duration(t) or pa.types.is_float16(t)}
 
 
 def _top_columns(elements: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.lake.incoming import LINE, flat_column
-from nightloop.tasks.lake.values import WORDS, as_text
+from nightloop.tasks.lake.values import WORDS, as_text, replace_column
 from nightloop.tasks.plan.errors import DataError
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -36,8 +36,7 @@ def with_path_columns(
         if name not in batch.schema.names:
             batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
         elif value.is_valid and not pa.types.is_nested(batch.column(name).type):
-            place = batch.schema.get_field_index(name)
-            batch = batch.set_column(place, name, _merge(batch, name, value.as_py()))
+            batch = replace_column(batch, name, _merge(batch, name, value.as_py()))
     return batch
 
 

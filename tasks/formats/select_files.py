@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.table_folders import refuse_tables
+from nightloop.tasks.formats.table_folders import found_files, refuse_tables
 from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
@@ -50,7 +50,7 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             "NIGHTLOOP_S3_ENDPOINT, or give the path in a plan"
         )
     try:
-        batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
+        names = found_files(warehouse, path)
     except ValueError as error:
         if name := unreadable_name(path):
             raise DataError(f"{name}: the file's name is not UTF-8: rename it") from error
@@ -71,7 +71,6 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
         refuse_tables(warehouse, [path])
         return [path]  # a name that looks like a pattern
-    names: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
     if not path.startswith("./"):  # DuckDB puts it before files that are found by a wildcard at the start of a path
         names = [name.removeprefix("./") for name in names]
     files = [file for file in names if not _is_hidden(file, pattern)]
@@ -96,10 +95,7 @@ def _refuse_folders(warehouse: Warehouse, path: str) -> None:
     last = path.rpartition("/")[2]
     if "**" in path or not WILD.search(last) or "." not in last:
         return
-    batches = warehouse.scan(("ingest/found_files", {"pattern": f"{path}/*"}))
-    inside = [
-        name for batch in batches for name in batch.column("file").to_pylist() if not _is_hidden(name, f"{path}/*")
-    ]
+    inside = [name for name in found_files(warehouse, f"{path}/*") if not _is_hidden(name, f"{path}/*")]
     if inside:
         raise DataError(
             f"{path[:200]!r} names files and the folder {os.path.dirname(inside[0])!r}, whose files would be left out: move these files "

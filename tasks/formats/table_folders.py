@@ -28,17 +28,13 @@ LOGS = (
     ("Paimon", "snapshot", re.compile(r"snapshot-\d+")),
     ("Iceberg", "metadata", re.compile(rf"(?:v\d+|\d+-{UUID})(?:\.gz)?\.metadata\.json(?:\.gz)?")),
 )
-STREAM, NAMES = (
-    "_spark_metadata",
-    re.compile(r'"path":"[^"]*?([^"/]*)"'),
-)  # the log of a stream of Spark, and names of files in it
+STREAM = "_spark_metadata"  # the log of a stream of Spark
+NAMES = re.compile(r'"path":"[^"]*?([^"/]*)"')  # of files, in that log
 HIVE = re.compile(
     r"(.+)/(?:base|delta|delete_delta)_\d{7,}(?:_v?\d+)*/.*"
 )  # a file of a transaction, in the folder of its table
-COMMITS, WRITER = (
-    re.compile(r"_committed_(\d+)"),
-    re.compile(r"-tid-(\d+)-"),
-)  # notes of Databricks' writes, and whose a file is
+COMMITS = re.compile(r"_committed_(\d+)")  # the notes of Databricks' writes
+WRITER = re.compile(r"-tid-(\d+)-")  # which of them wrote a file
 DUCKLAKE = re.compile(rf"ducklake-{UUID}(?:-delete)?\.parquet")
 
 
@@ -138,11 +134,16 @@ def _folders_above(file: str, looked_at: set[str]) -> Iterator[str]:
         folder = os.path.dirname(folder)
 
 
+def found_files(warehouse: Warehouse, pattern: str) -> list[str]:
+    """The files on disk or on S3 that match a pattern, as DuckDB finds them."""
+    batches = warehouse.scan(("ingest/found_files", {"pattern": pattern}))
+    return [name for batch in batches for name in batch.column("file").to_pylist()]
+
+
 def _names_in(warehouse: Warehouse, folder: str) -> list[str]:
     """The names in a folder; none if there is no such folder, or it may not be read."""
     if "://" in folder:
-        batches = warehouse.scan(("ingest/found_files", {"pattern": f"{escape_name(folder)}/*"}))
-        return [name.rpartition("/")[2] for batch in batches for name in batch.column("file").to_pylist()]
+        return [name.rpartition("/")[2] for name in found_files(warehouse, f"{escape_name(folder)}/*")]
     with suppress(OSError):
         return os.listdir(folder)
     return []

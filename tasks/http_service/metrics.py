@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
+from typing import TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from nightloop.tasks.serving.predictor import Predictor
 
 PATHS = ("/score", "/recommend", "/observe", "/health", "/metrics")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+M = TypeVar("M", Counter, Gauge)
 
 
 class ServiceMetrics:
@@ -29,25 +31,21 @@ class ServiceMetrics:
             buckets=SECONDS,
             registry=self._registry,
         )
-        self._labels = Counter(
-            "nightloop_labels", "Labelled rows by what became of them", ("outcome",), registry=self._registry
+        degraded = "1 if the newest champion does not load or nothing can be recorded"
+        occupancy = "Entropy of ReLoop2's buckets, 1 is even; or the share in use"
+        self._labels = self._metric(Counter, "labels", "Labelled rows by what became of them", "outcome")
+        self.unrecorded = self._metric(
+            Counter, "unrecorded", "Answers and deliveries of labels that could not be recorded"
         )
-        self.unrecorded = Counter(
-            "nightloop_unrecorded",
-            "Answers and deliveries of labels that could not be recorded",
-            registry=self._registry,
-        )
-        self._degraded = self._gauge("degraded", "1 if the newest champion does not load or nothing can be recorded")
-        self._champion = self._gauge("champion", "Entry of the promotion log that serves")
-        self._waiting = self._gauge("book_rows", "Served rows that are kept for their labels")
-        self._forgotten = self._gauge("book_forgotten", "Requests that left the book")
-        self._occupancy = self._gauge(
-            "memory_occupancy", "Entropy of ReLoop2's buckets, 1 is even; or the share in use", "corrector"
-        )
-        self._strength = self._gauge("reloop2_lambda", "The lambda that serves", "corrector")
+        self._degraded = self._metric(Gauge, "degraded", degraded)
+        self._champion = self._metric(Gauge, "champion", "Entry of the promotion log that serves")
+        self._waiting = self._metric(Gauge, "book_rows", "Served rows that are kept for their labels")
+        self._forgotten = self._metric(Gauge, "book_forgotten", "Requests that left the book")
+        self._occupancy = self._metric(Gauge, "memory_occupancy", occupancy, "corrector")
+        self._strength = self._metric(Gauge, "reloop2_lambda", "The lambda that serves", "corrector")
 
-    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
-        return Gauge(f"nightloop_{name}", words, labels, registry=self._registry)
+    def _metric(self, kind: type[M], name: str, words: str, *labels: str) -> M:
+        return kind(f"nightloop_{name}", words, labels, registry=self._registry)
 
     def count_labels(self, counts: Mapping[str, int]) -> None:
         """Count labelled rows."""

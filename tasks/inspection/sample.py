@@ -109,12 +109,8 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
 
     def land_sample() -> None:
         vars(notes).update(vars(SampleNotes()))
-        land(
-            warehouse,
-            WHOLE,
-            _take_notes(_rows(warehouse, plan, source, read, most, notes), plan, source, notes),
-            plan.columns,
-        )
+        rows = _rows(warehouse, plan, source, read, most, notes)
+        land(warehouse, WHOLE, _take_notes(rows, plan, source, notes), plan.columns)
 
     read_until_complete(warehouse, land_sample)
     times = warehouse.query("ingest/sample_times").column("micros").to_numpy()

@@ -59,12 +59,10 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     since = next((row["since"] for row in rows if row["catalog"] == catalog), None)
     if within or (since and since <= before):
         return ""
-    since_words = (
-        f"only since {since:%Y-%m-%d}, and other catalogs that use the place must have time to write their marks"
-        if since
-        else "by no mark"
-    )
-    return f"this catalog is known there {since_words}"
+    if not since:
+        return "this catalog is known there by no mark"
+    others = "other catalogs that use the place must have time to write their marks"
+    return f"this catalog is known there only since {since:%Y-%m-%d}, and {others}"
 
 
 def catalog_name(warehouse: Warehouse) -> str:

@@ -137,11 +137,8 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
 def cut_rows(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
     """The rows of one period of equal counts, by its index, from the staged history."""
     part, skip = file.with_name("cut.parquet"), index * rows
-    count = (
-        warehouse.query("ingest/cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
-        .column(0)[0]
-        .as_py()
-    )
+    parameters = {"file": str(file), "part": str(part), "rows": rows, "skip": skip}
+    count = warehouse.query("ingest/cut_rows", parameters).column(0)[0].as_py()
     if count < rows:
         raise NotReady(f"period {index:06d} is not complete: the source has {count:,} of its {rows:,} rows so far")
     return part

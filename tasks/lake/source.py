@@ -65,8 +65,6 @@ class Source(Protocol):
         DataError
             A file has another format, or lacks a column. The message says what was found and what to do.
         """
-        ...
 
     def describe(self) -> str:
         """One line for people: what is read, and from where."""
-        ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.plan.errors import DataError
 
+T = TypeVar("T", pa.RecordBatch, pa.Table)
 # What is removed around a value. The last ones have no width, or set the direction of text, so they cannot be seen in an id; \0 fills
 # a text of fixed length, and SQL Server's bcp writes it for an empty one.
 BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
@@ -40,6 +42,11 @@ ZEROS = r"(\.[0-9]*[1-9])0+(Z?)$|\.0+(Z?)$"  # at the end of the fraction of a s
 NEGATIVE_ZERO = r"^-0\.0+$"
 WHOLE_FLOATS = {16: 2**11, 32: 2**24, 64: 2**53}  # below these, floats of so many bits tell all whole numbers apart
 EXACT = 2.0**63  # whole floats below it are written as whole numbers
+
+
+def replace_column(batch: T, name: str, values: pa.Array | pa.ChunkedArray) -> T:
+    """The batch or table with other values in a column that it has."""
+    return batch.set_column(batch.schema.get_field_index(name), name, values)
 
 
 def as_text(values: pa.Array) -> pa.Array:

@@ -24,12 +24,8 @@ def check_options(
 
     Raises PlanError that names them all.
     """
-    wrong = [
-        f"{name}: given {value!r:.80}; {bounds_in_words(WIDEST)}"
-        for name, values in sizes.items()
-        for value in values
-        if not is_whole(value, WIDEST)
-    ]
+    given = [(name, value) for name, values in sizes.items() for value in values if not is_whole(value, WIDEST)]
+    wrong = [f"{name}: given {value!r:.80}; {bounds_in_words(WIDEST)}" for name, value in given]
     wrong += [
         f"{name}: given {value!r}; numbers above 0"
         for name, value in {"scale": scale, **(factors or {})}.items()

@@ -5,14 +5,16 @@ Training may drop hidden numbers (`dropout`); otherwise a logit depends only on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import linear, pad
+
+from nightloop.tasks.plan.context_value import use_value
 
 _dropping: ContextVar[tuple[float, Generator] | None] = ContextVar("dropping", default=None)
 _seen: ContextVar[list[Tensor] | None] = ContextVar("seen", default=None)
@@ -47,17 +49,12 @@ def mlp_forward(
     return values
 
 
-@contextmanager
-def dropout(rate: float, generator: Generator) -> Iterator[None]:
+def dropout(rate: float, generator: Generator) -> AbstractContextManager[object]:
     """In this context and on this thread hidden numbers are set to zero with chance `rate`, the others divided by 1 - rate.
 
     Source: Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting.
     """
-    token = _dropping.set((rate, generator) if rate else None)
-    try:
-        yield
-    finally:
-        _dropping.reset(token)
+    return use_value(_dropping, (rate, generator) if rate else None)
 
 
 def _drop(hidden: Tensor) -> Tensor:
@@ -74,18 +71,12 @@ def keep_hidden(values: Tensor) -> None:
         layers.append(values)
 
 
-@contextmanager
-def last_hidden() -> Iterator[list[Tensor]]:
+def last_hidden() -> AbstractContextManager[list[Tensor]]:
     """The inputs of the last layers of all towers that are computed in this context, [n, hidden] each.
 
     Towers on other threads are not recorded.
     """
-    layers: list[Tensor] = []
-    token = _seen.set(layers)
-    try:
-        yield layers
-    finally:
-        _seen.reset(token)
+    return use_value(_seen, [])
 
 
 def pad_columns(weight: Tensor, factors: int) -> Tensor:

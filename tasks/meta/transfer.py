@@ -142,15 +142,12 @@ class Transfer:
             features = stack.transpose(0, 1).flatten(1)
         if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions at once
             filtered = silu(torch.addmm(STEEP * p["conv1.bias"][:, None], STEEP * p["conv1.weight"], stack.flatten(1)))
-            filtered = silu(
-                torch.addmm(STEEP * p["conv2.bias"][:, None], p["conv2.weight"], filtered)
-            )  # [filters, k d]
+            again = torch.addmm(STEEP * p["conv2.bias"][:, None], p["conv2.weight"], filtered)
+            filtered = silu(again)  # [filters, k d]
             if self.form == "SML-FC":
                 return torch.addmm(p["output.bias"][:, None], p["output.weight"] / STEEP, filtered).view(before.shape)
-            features, scale = (
-                filtered.view(-1, *before.shape).transpose(0, 1).flatten(1),
-                1.0,
-            )  # one filter after the other
+            features = filtered.view(-1, *before.shape).transpose(0, 1).flatten(1)  # one filter after the other
+            scale = 1.0
         inner = silu(
             linear(features.to(dtype), scale * p["hidden.weight"].to(dtype), STEEP * p["hidden.bias"].to(dtype))
         )

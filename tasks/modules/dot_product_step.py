@@ -23,7 +23,6 @@ class Bilinear(Protocol):
     @property
     def factor_width(self) -> int:
         """Columns that are multiplied."""
-        ...
 
 
 class Pairs(NamedTuple):

@@ -50,17 +50,14 @@ class Model(Protocol):
     @property
     def family(self) -> Literal["ranking", "ctr"]:
         """What it learns from: positives against sampled negatives, or labelled impressions."""
-        ...
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields that have a table, in the order of `Logs.fields`."""
-        ...
 
     @property
     def width(self) -> int:
         """Columns of every table (MF with biases: d + 1)."""
-        ...
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows of a table.
@@ -79,7 +76,6 @@ class Model(Protocol):
         Tensor
             [count, width] float32.
         """
-        ...
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
         """First values of all weights that are not in a table.
@@ -94,7 +90,6 @@ class Model(Protocol):
         dict of str to Tensor
             The weights by name.
         """
-        ...
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits of entries. They must be differentiable by `embedded` and by `dense`.
@@ -113,7 +108,6 @@ class Model(Protocol):
         Tensor
             [n].
         """
-        ...
 
 
 @runtime_checkable
@@ -144,7 +138,6 @@ class Factored(Protocol):
         tuple of Tensor
             Users [U, d'] and items [I, d'] whose dot products are the logits.
         """
-        ...
 
 
 class Lookup(Protocol):
@@ -170,7 +163,6 @@ class Lookup(Protocol):
         Tensor
             [m] int64.
         """
-        ...
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """What `logits` reads, made of the values of these rows. It must be differentiable by `values`.
@@ -191,7 +183,6 @@ class Lookup(Protocol):
         Tensor
             [n, F', width].
         """
-        ...
 
 
 @runtime_checkable
@@ -223,11 +214,9 @@ class StatefulModel(Protocol):
         Model
             A copy of the model for this night.
         """
-        ...
 
     def keep(self) -> dict[str, Tensor]:
         """What is kept at the close of the night, by name without `kept/`. For a model at a night."""
-        ...
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Lookup:
         """How rows of `logs` are looked up with what was known at the close of a period. For a model at a night.
@@ -246,4 +235,3 @@ class StatefulModel(Protocol):
         Lookup
             The look-up.
         """
-        ...

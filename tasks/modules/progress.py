@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
+
+from nightloop.tasks.plan.context_value import use_value
 
 Listener = Callable[[int, int], None]  # rows done, rows in all
 
 _listener: ContextVar[Listener | None] = ContextVar("nightloop_progress", default=None)
 
 
-@contextmanager
-def listening(callback: Listener) -> Iterator[None]:
+def listening(callback: Listener) -> AbstractContextManager[object]:
     """Within this context `callback(done, total)` is called after every step. It must be quick."""
-    token = _listener.set(callback)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
+    return use_value(_listener, callback)
 
 
 def report_progress(done: int, total: int) -> None:

@@ -120,6 +120,7 @@ class TrainConfig:
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
+        below_one = "numbers from 0 to less than 1"
         checks = {
             "epochs": (is_whole(self.epochs, ROUNDS, 0), bounds_in_words(ROUNDS, 0)),
             "batch_size": (is_whole(self.batch_size, ROWS), bounds_in_words(ROWS)),
@@ -128,12 +129,9 @@ class TrainConfig:
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
             "dense_lr": (_number(self.dense_lr) and self.dense_lr > 0, "numbers above 0"),
             "parts": (is_whole(self.parts, 64), bounds_in_words(64)),
-            "dropout": (_number(self.dropout) and 0 <= self.dropout < 1, "numbers from 0 to less than 1"),
+            "dropout": (_number(self.dropout) and 0 <= self.dropout < 1, below_one),
             "lr_decay": (_number(self.lr_decay) and 0 < self.lr_decay <= 1, "numbers above 0 and at most 1"),
-            "weight_decay": (
-                _number(self.weight_decay) and 0 <= self.weight_decay < 1,
-                "numbers from 0 to less than 1",
-            ),
+            "weight_decay": (_number(self.weight_decay) and 0 <= self.weight_decay < 1, below_one),
             "negatives": (is_whole(self.negatives, 1000), bounds_in_words(1000)),
             "loss": (self.loss in get_args(RankingLossName), ", ".join(get_args(RankingLossName))),
             "sampling": (self.sampling in get_args(Sampling), ", ".join(get_args(Sampling))),

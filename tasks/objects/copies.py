@@ -16,7 +16,7 @@ from threading import Lock
 
 from nightloop.tasks.objects.checksum import check_blob, unseal
 from nightloop.tasks.objects.key_names import checked_pipeline
-from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.objects import Objects, swap_or_create
 
 log = logging.getLogger(__name__)
 HASH = 32  # bytes of the SHA-256 before the compressed records
@@ -81,10 +81,7 @@ class WithCopies:
             return
         packed = zlib.compress(json.dumps({key: data.decode() for key, data in sorted(kept.items())}).encode())
         data = hashlib.sha256(packed).digest() + packed
-        if self.tag:
-            self.objects.swap(self.key, data, self.tag)
-        else:
-            self.objects.create(self.key, data)
+        swap_or_create(self.objects, self.key, data, self.tag)
 
 
 def with_copies(objects: Objects, pipeline: str, by_hash: bool = False) -> WithCopies:

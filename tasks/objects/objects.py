@@ -275,6 +275,11 @@ def _open(settings: Settings, credentials: Mapping[str, str] | None) -> tuple[Di
     return objects, has_format
 
 
+def swap_or_create(objects: Objects, key: str, data: bytes, tag: str) -> bool:
+    """`Objects.swap` of the state that has this tag; if it is empty, there was none: `Objects.create`."""
+    return objects.swap(key, data, tag) if tag else objects.create(key, data)
+
+
 def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
     """As `Objects.read`, over a new connection: for bytes that failed verification."""
     if isinstance(inner := getattr(objects, "objects", objects), S3):  # `WithCopies` has another store inside

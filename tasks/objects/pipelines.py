@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from nightloop.tasks.objects.key_names import checked_pipeline
-from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.objects import Objects, swap_or_create
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.objects.sealed_record import read_record, seal_record
 from nightloop.tasks.plan.errors import PlanError
@@ -117,6 +117,6 @@ def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -
         changed = change(record)
         if stored and changed == record:
             return record
-        if objects.swap(KEY, seal_record(changed), stored[1]) if stored else objects.create(KEY, seal_record(changed)):
+        if swap_or_create(objects, KEY, seal_record(changed), stored[1] if stored else ""):
             return changed
     raise TimeoutError(f"other writers changed {KEY} at each attempt; nothing was written. Run again")

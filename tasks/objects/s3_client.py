@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from nightloop.tasks.objects.errors import StoreFailure, error_of_answer, failure_of_connection, failure_of_response
 from nightloop.tasks.objects.retry import answer_within, attempt_seconds
 from nightloop.tasks.plan.errors import PlanError, StoreError
-from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.plan.settings import AWS_KEYS, Settings, aws_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,12 +27,7 @@ def usual_credentials() -> dict[str, str]:
     if session_credentials is None:
         return {}
     now = session_credentials.get_frozen_credentials()
-    names = {
-        "aws_access_key_id": now.access_key,
-        "aws_secret_access_key": now.secret_key,
-        "aws_session_token": now.token,
-    }
-    return {name: value for name, value in names.items() if value}
+    return aws_keys(now.access_key, now.secret_key, now.token)
 
 
 @cache
@@ -48,8 +43,7 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
         s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
         request_checksum_calculation="when_required", response_checksum_validation="when_required",
     )  # fmt: skip
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    key, secret, token = (dict(credentials).get(name) for name in names)
+    key, secret, token = (dict(credentials).get(name) for name in AWS_KEYS)
     where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
     try:
         return boto3.client("s3", *where, key, secret, token, config)

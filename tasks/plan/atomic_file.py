@@ -1,9 +1,15 @@
-"""Atomic file: replace a text file in one step. A reader sees the old text or the new one, never a part."""
+"""Atomic file: replace a text file in one step, so that a reader sees no part of it; and mark what a command wrote."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 
 def write_text(path: Path, text: str) -> None:
@@ -19,3 +25,23 @@ def write_text(path: Path, text: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_generated(path: Path, head: str, document: Mapping[str, Any], notes: str = "") -> None:
+    """Write a plan as YAML under a line that begins with `head` and carries a checksum of all that follows.
+
+    `notes`: comment lines that stand above the document.
+    """
+    plain = json.loads(json.dumps(document))  # without the anchors that YAML makes of parts which occur twice
+    text = notes + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    write_text(path, f"{head} {_digest(text)}\n{text}")
+
+
+def is_generated(path: Path, head: str) -> bool:
+    """Whether a command wrote this file and nobody has edited it since, so that a later command may replace it."""
+    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    return first.startswith(head) and first.endswith(_digest(text))
+
+
+def _digest(text: str) -> str:
+    return f"SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"

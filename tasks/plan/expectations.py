@@ -84,6 +84,10 @@ class Band(Frozen):
     absolute: float = Field(default=0.0, ge=0)
 
 
+def _new_ids() -> Band:
+    return Band(severity="warn", sides="above", relative=1.0, absolute=0.05)
+
+
 class Sudden(Frozen):
     """A share that may not be above `most` in a night while it was at most `before` in the night that passed before it."""
 
@@ -112,14 +116,8 @@ class Expectations(Frozen):
     least_rows: int = Field(default=1, ge=1, description="Fewer clean rows than this always stop the night.")
     volume: Band = Field(default_factory=Band, description="Rows that arrived.")
     label_rate: Band = Field(default_factory=lambda: Band(relative=0.5, absolute=0.005))
-    new_users: Band = Field(
-        default_factory=lambda: Band(severity="warn", sides="above", relative=1.0, absolute=0.05),
-        description="Share of rows whose user was never seen.",
-    )
-    new_items: Band = Field(
-        default_factory=lambda: Band(severity="warn", sides="above", relative=1.0, absolute=0.05),
-        description="Share of rows whose item was never seen.",
-    )
+    new_users: Band = Field(default_factory=_new_ids, description="Share of rows whose user was never seen.")
+    new_items: Band = Field(default_factory=_new_ids, description="Share of rows whose item was never seen.")
     all_new: Sudden = Field(
         default_factory=Sudden,
         description="Share of rows whose user, or whose item, was never seen: ids that are written in another way are all new.",
@@ -145,15 +143,8 @@ class Expectations(Frozen):
     def severities(self) -> Sequence[Severity]:
         """The severity of each check that every plan has. If all are `off`, a night is stopped, because nothing would be checked."""
         checks = (
-            self.volume,
-            self.label_rate,
-            self.new_users,
-            self.new_items,
-            self.all_new,
-            self.duplicates,
-            self.outside_period,
-            self.out_of_order,
-            self.psi,
-            self.ks,
+            check
+            for name, check in self
+            if isinstance(check, Band | Sudden | Limit | Drift) and name != "repeated_items"
         )
         return (self.rows, *(check.severity for check in checks))

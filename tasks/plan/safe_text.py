@@ -101,7 +101,7 @@ def guard_process() -> None:
 
     guarded_record.guarded = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded_record)
-    warnings.formatwarning = partial(_format_warning, warnings.formatwarning)
+    warnings.formatwarning = _format_safely(warnings.formatwarning)
     sys.excepthook = partial(_report_uncaught, sys.excepthook)
     threading.excepthook = partial(_report_uncaught_in_thread, threading.excepthook)
 
@@ -138,16 +138,13 @@ def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
-def _format_warning(
-    before: Callable[..., str],
-    message: Warning | str,
-    kind: type[Warning],
-    file: str,
-    number: int,
-    line: str | None = None,
-) -> str:
-    """The text of a warning of Python, which goes to stderr and not through the log, masked."""
-    return safe_text(before(message, kind, file, number, line))
+def _format_safely(before: Callable[P, str]) -> Callable[P, str]:
+    """What makes the text of a warning of Python, which goes to stderr and not through the log: masked."""
+
+    def format_warning(*args: P.args, **kwargs: P.kwargs) -> str:
+        return safe_text(before(*args, **kwargs))
+
+    return format_warning
 
 
 def _report_uncaught(

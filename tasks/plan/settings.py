@@ -16,6 +16,7 @@ from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import PlanError, mistake_message
 
 PACKAGE = Path(str(infra.__file__)).parent  # files of the package: plans, the description of the deployments
+AWS_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 # Endings of the names of environment variables whose value is a credential.
 CREDENTIALS = (
     "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "ACCESS_KEY", "ACCESS_KEY_ID", "API_KEY", "SECRET_KEY",
@@ -133,8 +134,7 @@ class Settings(BaseSettings):
     @property
     def s3_keys(self) -> dict[str, str]:
         """S3 credentials from the environment by their usual names; empty if there are none."""
-        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        return {name: secret for name in names if (secret := getattr(self, name).get_secret_value())}
+        return aws_keys(*(getattr(self, name).get_secret_value() for name in AWS_KEYS))
 
     @property
     def store_place(self) -> str:
@@ -157,6 +157,11 @@ def _sentence(mistake: Any) -> str:
     name = str(mistake["loc"][0])
     variable = name if name.isupper() else f"NIGHTLOOP_{name.upper()}"
     return f"{variable}: {mistake_message(mistake)}"
+
+
+def aws_keys(*values: str | None) -> dict[str, str]:
+    """The key's id, its secret and the session's token, by the names that boto3 has for them; those that there are."""
+    return {name: value for name, value in zip(AWS_KEYS, values, strict=True) if value}
 
 
 def torchrun_rank() -> int | None:

@@ -22,7 +22,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import form_mistakes, raise_mistakes, read_yaml
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import Builder, Kind
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, models_of
 from nightloop.tasks.sources import build as build_source
 from nightloop.tasks.strategies import build as build_strategy
 
@@ -114,7 +114,7 @@ def _model_mismatches(plan: Plan, parts: Parts) -> list[str]:
     """Strategies that do not work with the model, or that (or one within which) need an option of it that is off."""
     mistakes = []
     for where, strategy in _strategies_by_path(parts).items():
-        models = getattr(strategy, "models", None)  # those of a wrapper are those of what it wraps
+        models = models_of(strategy)
         if models is not None and plan.model.use not in models:
             mistakes.append(
                 f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {plan.model.use}"
@@ -151,12 +151,9 @@ def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
     builder = Builder({Strategy: "strategy"})
     history = columns.get("history_length", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
     context = {"fields": ("user", "item"), "numeric": 0, "history": history}
-    parts: list[tuple[Kind, str, object]] = [
-        ("source", "source", raw.get("source")),
-        ("model", "model", raw.get("model")),
-    ]
-    parts.append(("strategy", "pretrain", raw.get("pretrain")))
+    fields: tuple[tuple[Kind, str], ...] = (("source", "source"), ("model", "model"), ("strategy", "pretrain"))
     groups: tuple[tuple[Kind, str], ...] = (("strategy", "strategies"), ("corrector", "correctors"))
+    parts = [(kind, field, raw.get(field)) for kind, field in fields]
     for kind, group in groups:
         listed = raw.get(group)
         parts += [

@@ -65,15 +65,9 @@ def complete_night(
 def blocked_night(night: Night) -> Manifest:
     """The manifest of a night that validation stopped. It keeps the verdict; no strategy is trained."""
     reasons = [r for v in night.validated if v.verdict == "blocked" for r in v.reasons]
-    return _manifest(
-        night,
-        {
-            "outcome": "blocked",
-            "reason": "; ".join(reasons)[:2000],
-            "vocabulary": None,
-            "verdict": "insufficient_evidence",
-        },
-    )
+    reason = "; ".join(reasons)[:2000]
+    kept = {"vocabulary": None, "verdict": "insufficient_evidence"}
+    return _manifest(night, {**kept, "outcome": "blocked", "reason": reason})
 
 
 def skipped_night(night: Night, reason: str) -> Manifest:
@@ -132,12 +126,9 @@ def same_night(manifest: Manifest, night: Night) -> bool:
 
     The champion is not compared: an act by hand that was written while the night ran counts from the next night.
     """
-    return (
-        manifest.plan == night.plan.model_dump(mode="json")
-        and manifest.previous == (night.previous.hash if night.previous else None)
-        and manifest.logs == night.logs
-        and manifest.validated == night.validated
-    )
+    recorded = (manifest.plan, manifest.previous, manifest.logs, manifest.validated)
+    previous = night.previous.hash if night.previous else None
+    return recorded == (night.plan.model_dump(mode="json"), previous, night.logs, night.validated)
 
 
 def history_statistics(chain: Sequence[Manifest]) -> list[dict[str, float]]:

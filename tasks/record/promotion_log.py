@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.copies import with_copies
 from nightloop.tasks.objects.key_names import checked_pipeline
-from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.objects import Objects, swap_or_create
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.objects.sealed_record import seal_record, unseal_record
@@ -247,11 +247,7 @@ def _move_pointer(objects: Objects, newest: Entry) -> None:
         if present is not None and (present == newest or present.number > newest.number):
             return
         try:
-            done = (
-                objects.swap(key, seal_record(newest), stored[1])
-                if stored
-                else objects.create(key, seal_record(newest))
-            )
+            done = swap_or_create(objects, key, seal_record(newest), stored[1] if stored else "")
         except PermissionError:
             logger.info(
                 "%s is behind the log and may not be written from here", key

@@ -166,12 +166,8 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
 
 
 def _same_act(entry: Entry, last: Entry) -> bool:
-    return (entry.action, entry.by, entry.reason, pins_champion(entry)) == (
-        last.action,
-        last.by,
-        last.reason,
-        pins_champion(last),
-    )
+    one, other = ((each.action, each.by, each.reason, pins_champion(each)) for each in (entry, last))
+    return one == other
 
 
 def _outcome_of_request(entries: Sequence[Entry], action: str, act: Act) -> ActOutcome | None:

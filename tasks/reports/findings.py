@@ -45,24 +45,11 @@ def findings(history: h.History, refused: str = "") -> list[Finding]:
     `refused`: why no night can run under the current plan. In that case no run is advised.
     """
     if refused:
-        return [
-            Finding("bad", refused),
-            *_list_pin(history),
-            *_compare_with_control(history),
-            *_compare_with_mean_rate(history),
-        ]
-    items = [
-        *_list_blocked(history),
-        *_list_failed(history),
-        *_list_stale(history),
-        *_list_missing(history),
-        *_list_superseded(history),
-        *_list_pin(history),
-        *_list_unpromoted(history),
-        *_compare_with_control(history),
-        *_compare_with_mean_rate(history),
-        *_list_cheaper(history),
-    ]
+        kept = _list_pin(history) + _compare_with_control(history) + _compare_with_mean_rate(history)
+        return [Finding("bad", refused), *kept]
+    items = _list_blocked(history) + _list_failed(history) + _list_stale(history) + _list_missing(history)
+    items += _list_superseded(history) + _list_pin(history) + _list_unpromoted(history)
+    items += _compare_with_control(history) + _compare_with_mean_rate(history) + _list_cheaper(history)
     trouble = any(f.mood in ("bad", "warn") for f in items)
     return items if trouble else [Finding("good", "Every night is in place; nothing needs attention."), *items]
 
@@ -100,13 +87,8 @@ def _list_blocked(history: h.History) -> list[Finding]:
             f"Fix the source and run `nightloop night {as_given(history.pipeline)} --period {name}`; if the logs are right, add "
             f'`--accept "why"`{skip}. The champion continues to serve meanwhile.'
         )
-        items.append(
-            Finding(
-                "bad",
-                f"{name} is blocked: {join_words([without_severity(w) for w in reasons], 2) or 'no reason was recorded'}",
-                todo,
-            )
-        )
+        because = join_words([without_severity(w) for w in reasons], 2) or "no reason was recorded"
+        items.append(Finding("bad", f"{name} is blocked: {because}", todo))
     return items
 
 
@@ -127,11 +109,8 @@ def _list_failed(history: h.History) -> list[Finding]:
             f"{newest.name} --retry-failed`. It joins again by itself the next night."
         )
         mood: Mood = "bad" if name == serves or failure.kind == "error" else "warn"
-        items.append(
-            Finding(
-                mood, f"{name} {outcome} in {newest.name}{repeats}; {keeps}: {without_severity(failure.reason)}", todo
-            )
-        )
+        text = f"{name} {outcome} in {newest.name}{repeats}; {keeps}: {without_severity(failure.reason)}"
+        items.append(Finding(mood, text, todo))
     return items
 
 
@@ -151,9 +130,8 @@ def _list_missing(history: h.History) -> list[Finding]:
     missing = _in_state(history, "missing")
     if not missing:
         return []
-    names = [h.name(history, i) for i in missing[:4]] + [""] * (
-        len(missing) - 4 + history.later
-    )  # only the first are named
+    others = [""] * (len(missing) - 4 + history.later)  # only the first are named
+    names = [h.name(history, i) for i in missing[:4]] + others
     text = f"{plural(len(names), 'night')} missing: {join_words(names)}"
     command = f"`nightloop backfill {as_given(history.pipeline)} --what missing`"
     if len(names) > CATCH_UP + 1:  # the newest, and those before it
@@ -219,13 +197,8 @@ def _compare_with_control(history: h.History) -> list[Finding]:
     losses = sum(1 for a, b in served if a is not None and b is not None and h.better(metric, b, a))
     if losses < len(nights):
         return []
-    return [
-        Finding(
-            "warn",
-            f"What serves has been worse than {control}, which never learns, for {plural(losses, 'night')} running",
-            "Look at the leaderboard's slices; then roll back, or promote the control.",
-        )
-    ]
+    text = f"What serves has been worse than {control}, which never learns, for {plural(losses, 'night')} running"
+    return [Finding("warn", text, "Look at the leaderboard's slices; then roll back, or promote the control.")]
 
 
 def _compare_with_mean_rate(history: h.History) -> list[Finding]:
@@ -267,13 +240,8 @@ def _list_cheaper(history: h.History) -> list[Finding]:
         ):
             share = f"1/{champion_cost / strategy_cost:.0f} of the time"
             text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at {share}: switch?"
-            items.append(
-                Finding(
-                    "",
-                    text,
-                    f'`nightloop promote {as_given(history.pipeline)} --strategy {strategy} --force --reason "cheaper"`',
-                )
-            )
+            command = f'nightloop promote {as_given(history.pipeline)} --strategy {strategy} --force --reason "cheaper"'
+            items.append(Finding("", text, f"`{command}`"))
     return items
 
 

@@ -49,16 +49,10 @@ def _row(history: h.History, index: int, metric: str, columns: list[str]) -> tup
         return *head, *(Cell(NONE, "quiet") for _ in range(len(columns) + 5)), Cell("; ".join(reasons))
     rows = sum(logs.rows for logs in night.logs)
     aside = sum(logs.quarantined for logs in night.logs)
-    return (
-        *head,
-        _validation(night),
-        _gate(night),
-        _champion(night),
-        *_scores(history, index, metric, columns),
-        Cell(count(rows)),
-        Cell(count(aside) if aside else NONE, "" if aside else "quiet"),
-        Cell(_remarks(history, night)),
-    )
+    decided = _validation(night), _gate(night), _champion(night)
+    put_aside = Cell(count(aside) if aside else NONE, "" if aside else "quiet")
+    last = Cell(count(rows)), put_aside, Cell(_remarks(history, night))
+    return *head, *decided, *_scores(history, index, metric, columns), *last
 
 
 def _validation(night: Manifest) -> Cell:
@@ -101,9 +95,8 @@ def _gate(night: Manifest) -> Cell:
     winners = [s for s, j in sorted(night.judged.items()) if j.verdict == "promote"]
     if night.champion and night.champion != night.served:
         winners = [night.champion.strategy]  # others may have passed; only one serves
-    renewed = night.served is not None and winners == [
-        night.served.strategy
-    ]  # newer weights of the strategy that serves already
+    # Newer weights of the strategy that serves already.
+    renewed = night.served is not None and winners == [night.served.strategy]
     words = "renew" if renewed and night.verdict == "promote" else night.verdict  # the next column says which strategy
     return Cell(words, VERDICTS[night.verdict], reasons)
 

@@ -132,11 +132,9 @@ def served_value(history: History, index: int, name_of_metric: str) -> float | N
     """The metric of what was really served: of the champion's own checkpoint if it was scored, else of its strategy."""
     champion_value = value(history, index, CHAMPION, name_of_metric)
     served = serving(history, index)
-    return (
-        champion_value
-        if champion_value is not None or served is None
-        else value(history, index, served.strategy, name_of_metric)
-    )
+    if champion_value is not None or served is None:
+        return champion_value
+    return value(history, index, served.strategy, name_of_metric)
 
 
 def _natural(name_of_metric: str) -> tuple[str, int]:

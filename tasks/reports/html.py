@@ -83,18 +83,10 @@ def interventions(history: h.History) -> Table:
         words += [f"repaired, now revision {night.revision}"] if night and night.revision > 1 else []
         if words:
             rows += [_replaced(history, night) for night in history.earlier.get(index, ())]
-            remarks = [
-                *reasons,
-                *(night.reason for _ in (0,) if night and night.reason and night.reason not in reasons),
-            ]
+            own = [night.reason] if night and night.reason and night.reason not in reasons else []
+            why = "; ".join(map(without_severity, [*reasons, *own])) or NONE
             mood: Mood = "bad" if state == "blocked" else "warn" if state in ("stale", "missing") else ""
-            rows.append(
-                (
-                    Cell(h.name(history, index)),
-                    Cell(", ".join(words), mood),
-                    Cell("; ".join(without_severity(t) for t in remarks) or NONE),
-                )
-            )
+            rows.append((Cell(h.name(history, index)), Cell(", ".join(words), mood), Cell(why)))
     note = "" if rows else "No night was blocked, skipped, repaired or overridden."
     return Table("", ("night", "what", "why"), tuple(rows), note)
 

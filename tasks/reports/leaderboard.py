@@ -49,11 +49,8 @@ def _line(
 def _leads(s: Standing, rows: list[Standing], metric: str) -> bool:
     if metric == "calibration":
         return False
-    return not any(_better(metric, r.means[metric], s.means[metric]) for r in rows if metric in r.means)
-
-
-def _better(metric: str, a: float, b: float) -> bool:
-    return b > a if metric == "ece" else h.better(metric, a, b)
+    own, others = s.means[metric], [r.means[metric] for r in rows if metric in r.means]
+    return not any(other < own if metric == "ece" else h.better(metric, other, own) for other in others)
 
 
 def _gap(versus: Difference | float | None) -> Cell:
@@ -76,12 +73,8 @@ def _title(rows: list[Standing], metric: str) -> str:
 
 def _note(rows: list[Standing], metric: str) -> str:
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
-    nights = {r.nights for r in rows if r.nights}
-    uneven = (
-        " Not all strategies have the same nights: trust the paired columns, which use shared nights."
-        if len(nights) > 1
-        else ""
-    )
+    several = len({r.nights for r in rows if r.nights}) > 1
+    uneven = " Not all strategies have the same nights: trust the paired columns, which use shared nights." * several
     return (
         f"Means over all rows of all scored nights ({metric}: {arrow} is better). vs control and vs champion: "
         f"difference in {metric} on the same rows, plus is better, with a 95 % interval over users and nights if rows were "

@@ -45,14 +45,14 @@ class End(NamedTuple):
     dashes: Dash
 
 
-def canvas(title: str, subtitle: str) -> Figure:
-    """An empty figure whose title says the finding and whose subtitle says what is drawn."""
+def canvas(title: str, subtitle: str, bottom: float = 0.13) -> tuple[Figure, Axes]:
+    """A figure whose title says the finding and whose subtitle says what is drawn; and its axes, from this height up."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, HEIGHT), facecolor=PAPER)
     figure.text(0.02, 0.945, plain(title, 110), size=12.5, weight="bold", color=INK, parse_math=False)
     figure.text(0.02, 0.885, plain(subtitle, 130), size=9.5, color=GREY, parse_math=False)
-    return figure
+    return figure, figure.add_axes((LEFT, bottom, WIDTH, 0.82 - bottom))
 
 
 def style_axes(axes: Axes, names: Sequence[str], ylabel: str) -> None:
@@ -95,6 +95,14 @@ def legend_entry(axes: Axes, y: float, words: str, size: float) -> None:
     axes.text(
         1.042, y, plain(words, 26), color=INK, size=size, va="center", transform=axes.transAxes,
         parse_math=False, clip_on=False,
+    )  # fmt: skip
+
+
+def grey_note(axes: Axes, x: float, y: float, words: str, rotation: int = 0) -> None:
+    """Small grey words at x in data and y of the axes: to the right of x; upright, above it."""
+    axes.text(
+        x, y, words, size=7.5, color=GREY, rotation=rotation, ha="center" if rotation else "left", va="bottom",
+        transform=axes.get_xaxis_transform(), parse_math=False,
     )  # fmt: skip
 
 

@@ -51,8 +51,8 @@ def metric_curve(history: h.History) -> d.Plot:
     metric, nights = h.metric(history), _list_plotted_periods(history)
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     title = _title(history, metric)
-    figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
-    axes = figure.add_axes((d.LEFT, 0.20, d.WIDTH, 0.62))
+    subtitle = f"{metric} on each night's rows before anyone learned from them ({arrow} is better)"
+    figure, axes = d.canvas(title, subtitle, 0.20)
     look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [math.nan if (v := h.value(history, i, s, metric)) is None else v for i in nights] for s in look}
     ends = draw_lines(axes, lines, look)
@@ -62,9 +62,8 @@ def metric_curve(history: h.History) -> d.Plot:
     d.label_ends(axes, ends)
     strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
     _draw_served(strip, history, nights, look)
-    return d.Plot(
-        "metric", figure, f"{title}. {metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}."
-    )
+    shown = f"{metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}"
+    return d.Plot("metric", figure, f"{title}. {shown}.")
 
 
 def seconds_curve(history: h.History) -> d.Plot | None:
@@ -79,8 +78,7 @@ def seconds_curve(history: h.History) -> d.Plot | None:
     wide = max(means.values()) > 20 * min(means.values())
     title = _costliest(means)
     free = f"; {h.control(history)} trains nothing" if h.control(history) else ""
-    figure = d.canvas(title, f"seconds of training a night{', logarithmic scale' if wide else ''}{free}")
-    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    figure, axes = d.canvas(title, f"seconds of training a night{', logarithmic scale' if wide else ''}{free}")
     axes.set_yscale("log" if wide else "linear")
     ends = draw_lines(axes, lines, look)
     if not wide:
@@ -99,12 +97,11 @@ def evidence_curve(history: h.History) -> d.Plot | None:
     lines = {s: values for s, values in lines.items() if any(v == v for v in values)}
     if not lines:
         return None
-    last = max(
-        i for values in lines.values() for i, v in enumerate(values) if v == v
-    )  # the newest night that was judged
+    judged = (i for values in lines.values() for i, v in enumerate(values) if v == v)
+    last = max(judged)  # the newest night that was
     title = _title_of_evidence({s: v for s, values in lines.items() if (v := values[last]) == v})
-    figure = d.canvas(title, "evidence that a strategy is better than what serves, as a part of what a promotion needs")
-    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    subtitle = "evidence that a strategy is better than what serves, as a part of what a promotion needs"
+    figure, axes = d.canvas(title, subtitle)
     axes.set_yscale("log")
     highest = max(v for values in lines.values() for v in values if v == v)
     axes.set_ylim(1e-3, max(3.0, 2 * highest))
@@ -142,8 +139,7 @@ def volume_bars(history: h.History) -> d.Plot | None:
     newest = [history.nights[i].logs[-1] for i in nights]
     verdicts = [history.nights[i].validated[-1].verdict if history.nights[i].validated else "passed" for i in nights]
     title = _volumes([logs.rows for logs in newest], verdicts)
-    figure = d.canvas(title, "rows that came in each night, by the verdict of validation")
-    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    figure, axes = d.canvas(title, "rows that came in each night, by the verdict of validation")
     rows, aside = [logs.rows for logs in newest], [logs.quarantined for logs in newest]
     axes.bar(range(len(nights)), rows, 0.75, color=[VERDICTS[v] for v in verdicts])
     axes.bar(range(len(nights)), aside, 0.75, bottom=rows, color=d.INK)
@@ -168,18 +164,7 @@ def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
         state = h.state(history, index)[0]
         if state in STATES:
             axes.axvspan(x - 0.5, x + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
-            axes.text(
-                x,
-                0.03,
-                state,
-                size=7.5,
-                color=d.GREY,
-                rotation=90,
-                ha="center",
-                va="bottom",
-                transform=axes.get_xaxis_transform(),
-                parse_math=False,
-            )
+            d.grey_note(axes, x, 0.03, state, rotation=90)
 
 
 def _draw_served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
@@ -222,8 +207,5 @@ def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
     odd = [f"{verdicts.count(v)} {v}" for v in ("blocked", "warned", "overridden") if verdicts.count(v)]
     least, most = count(min(rows)), count(max(rows))
     span = f"{least if least == most else f'{least} to {most}'} rows a night"
-    return (
-        f"{span}; {join_words(odd)} of {plural(len(rows), 'night')}"
-        if odd
-        else f"{span}; all {plural(len(rows), 'night')} passed"
-    )
+    nights = plural(len(rows), "night")
+    return f"{span}; {join_words(odd)} of {nights}" if odd else f"{span}; all {nights} passed"

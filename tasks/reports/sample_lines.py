@@ -62,13 +62,9 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     notes, columns = sample.notes, plan.columns
     first = " of the first period" if isinstance(plan.periods, Calendar) else ""  # of a source without files
     of = f" of {plural(sample.files, 'file')}" if sample.files else first
-    how = (
-        "all rows"
-        if sample.is_complete
-        else f"a sample of {notes.rows:,} rows"
-        if not sample.files or sample.files == len(sample.read)
-        else (f"{notes.rows:,} rows of {len(sample.read)}")
-    )
+    whole = not sample.files or sample.files == len(sample.read)
+    part = f"a sample of {notes.rows:,} rows" if whole else f"{notes.rows:,} rows of {len(sample.read)}"
+    how = "all rows" if sample.is_complete else part
     named = [f"user {columns.user}", f"item {columns.item}", f"time {columns.time}"]
     named += [f"label {columns.label}"] if columns.label else []
     named += [f"categorical {', '.join(columns.categorical)}"] if columns.categorical else []
@@ -84,9 +80,8 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     if isinstance(plan.periods, Calendar):
         lines.append(f"periods: {_list_periods(sample.periods)}")
     if columns.label:
-        lines.append(
-            f"labels: {', '.join(f'{label:g} in {rows:,} rows' for label, rows in sample.labels[:FEW]) or 'none'}"
-        )
+        labels = ", ".join(f"{label:g} in {rows:,} rows" for label, rows in sample.labels[:FEW])
+        lines.append(f"labels: {labels or 'none'}")
     wrong = problems(sample, now)
     if not wrong:
         return [*lines, "A night would take these rows as they are."]
@@ -96,13 +91,8 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
 
 def _pairs(written: dict[str, str]) -> str:
     """`12.0 (read as 12), ann`."""
-    return (
-        ", ".join(
-            plain(raw, 60) if raw == read else f"{plain(raw, 60)} (read as {plain(read, 60)})"
-            for raw, read in written.items()
-        )
-        or "none"
-    )
+    pairs = [(plain(raw, 60), "" if raw == read else f" (read as {plain(read, 60)})") for raw, read in written.items()]
+    return ", ".join(f"{raw}{read}" for raw, read in pairs) or "none"
 
 
 def _list_periods(periods: Sequence[tuple[str, int]]) -> str:

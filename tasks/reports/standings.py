@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
+from nightloop.tasks.evaluation.summary import weighted_means
 from nightloop.tasks.record.manifest import CHAMPION
 from nightloop.tasks.reports import history as h
 
@@ -51,27 +52,12 @@ def _standing(history: h.History, strategy: str, metric: str) -> Standing:
         strategy,
         len(nights),
         sum(_is_best(history, i, strategy, metric) for i in nights),
-        _means(history, strategy, nights),
+        weighted_means([history.nights[i].scores[strategy].means for i in nights]),
         mean_note(history, "seconds", strategy),
         mean_note(history, "bytes", strategy),
         None if strategy == control else _versus(history, strategy, others, metric),
         _versus(history, strategy, rival, metric),
     )
-
-
-def _means(history: h.History, strategy: str, nights: list[int]) -> dict[str, float]:
-    means_by_night = [history.nights[i].scores[strategy].means for i in nights]
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for means in means_by_night:
-        for key, value in means.items():
-            metric, _, part = key.partition("/")
-            if metric in ("rows", "positives"):
-                continue
-            weight = means.get(f"rows/{part}" if part else "rows", 1.0)
-            sums[key] = sums.get(key, 0.0) + weight * value
-            weights[key] = weights.get(key, 0.0) + weight
-    return {key: sums[key] / weights[key] for key in sums if weights[key]}
 
 
 def _is_best(history: h.History, index: int, strategy: str, metric: str) -> bool:
@@ -89,18 +75,12 @@ def mean_note(history: h.History, unit: str, strategy: str) -> float | None:
 
 
 def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: str) -> Difference | float | None:
-    pairs = [
-        (history.scored[i][strategy], history.scored[i][r])
-        for i, r in sorted(rival.items())
-        if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
-    ]
+    others = {i: r for i, r in rival.items() if r != strategy}
+    scored = [(history.scored.get(i, {}), r) for i, r in sorted(others.items())]
+    pairs = [(rows[strategy], rows[r]) for rows, r in scored if {strategy, r} <= set(rows)]
     paired = difference(pairs, metric) if pairs and (metric in ("logloss", "auc") or "@" in metric) else None
     if paired:
         return paired
-    nights = [
-        (h.value(history, i, strategy, metric), h.value(history, i, r, metric))
-        for i, r in rival.items()
-        if r != strategy
-    ]
+    nights = [(h.value(history, i, strategy, metric), h.value(history, i, r, metric)) for i, r in others.items()]
     gaps = [(a - b) * (-1 if h.better(metric, 0, 1) else 1) for a, b in nights if a is not None and b is not None]
     return sum(gaps) / len(gaps) if gaps else None

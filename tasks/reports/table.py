@@ -107,6 +107,12 @@ def as_rich(table: Table) -> RichTable:
     return rich_table
 
 
+def as_records(table: Table) -> list[dict[str, str]]:
+    """The rows as plain text by the heads, for a table artifact."""
+    heads = [plain(head) or "choice" for head in table.head]
+    return [{head: plain(cell.text) for head, cell in zip(heads, row, strict=True)} for row in table.rows]
+
+
 def as_html(table: Table, caption: str = "h3") -> str:
     """A table that scrolls inside its own box on a phone; every name in it is escaped."""
     title = f"<{caption}>{escape_html(table.title)}</{caption}>" if table.title else ""

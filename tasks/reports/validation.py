@@ -51,11 +51,8 @@ def validation_markdown(night: Manifest, details: Sequence[Mapping[str, object]]
         logs = night.logs[j] if j < len(night.logs) else None
         name = night.name if len(night.validated) == 1 or logs is None else f"{night.name}, period {logs.period}"
         parts += [as_markdown(table) for table in validation(name, validated, details[j] if j < len(details) else {})]
-        parts += (
-            ["".join(f"- {escape_markdown(reason, 600)}\n" for reason in validated.reasons)]
-            if validated.reasons
-            else []
-        )
+        if validated.reasons:
+            parts.append("".join(f"- {escape_markdown(reason, 600)}\n" for reason in validated.reasons))
         if logs is not None and logs.quarantined:
             parts.append(
                 f"{plural(logs.quarantined, 'row')} set aside in `quarantine` with reasons; {logs.rows:,} are clean.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import starmap
 
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.manifest import Manifest, StrategyVerdict
@@ -53,11 +54,9 @@ def _describe_warning(night: Manifest) -> str:
     """The first warning of validation, if it let the period pass."""
     reasons = [r for v in night.validated if v.verdict == "warned" for r in v.reasons if r.startswith("warning: ")]
     more = f" and {plural(len(reasons) - 1, 'other warning')}" if len(reasons) > 1 else ""
-    return (
-        f"; validation warns: {plain(without_severity(reasons[0]), 160)}{more}"
-        if reasons and night.outcome == "complete"
-        else ""
-    )
+    if not reasons or night.outcome != "complete":
+        return ""
+    return f"; validation warns: {plain(without_severity(reasons[0]), 160)}{more}"
 
 
 def _describe_decision(night: Manifest, now: str | None, live: bool) -> str:
@@ -83,13 +82,9 @@ def verdict(night: Manifest, live: bool = True) -> Table:
     """One row a challenger, promotions first: its score beside what served, the paired difference, and why."""
     rows = sorted(night.judged.items(), key=lambda pair: (ORDER.index(pair[1].verdict), pair[0]))
     metric = next((str(j.numbers["metric"]) for _, j in rows if "metric" in j.numbers), "score")
-    return Table(
-        sentence(night, live),
-        ("challenger", "verdict", metric, "served", "difference", "evidence", "nights", "users", "why"),
-        tuple(_row(strategy, judged) for strategy, judged in rows),
-        NOTE if rows else "No challenger was judged this night.",
-        frozenset(range(2, 8)),
-    )
+    head = ("challenger", "verdict", metric, "served", "difference", "evidence", "nights", "users", "why")
+    note = NOTE if rows else "No challenger was judged this night."
+    return Table(sentence(night, live), head, tuple(starmap(_row, rows)), note, frozenset(range(2, 8)))
 
 
 def verdict_markdown(night: Manifest, live: bool = True) -> str:
@@ -97,10 +92,8 @@ def verdict_markdown(night: Manifest, live: bool = True) -> str:
     parts = [as_markdown(verdict(night, live).first(6))]  # what the UI has room for; the reasons below say the rest
     for strategy, judged in sorted(night.judged.items()):
         if judged.reasons:
-            parts.append(
-                f"**{escape_markdown(strategy)}** ({judged.verdict})\n\n"
-                + "".join(f"- {escape_markdown(r, 600)}\n" for r in judged.reasons)
-            )
+            reasons = "".join(f"- {escape_markdown(r, 600)}\n" for r in judged.reasons)
+            parts.append(f"**{escape_markdown(strategy)}** ({judged.verdict})\n\n{reasons}")
     pipeline = escape_markdown(night.pipeline)
     parts.append(
         f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)} --strategy NAME "
@@ -114,17 +107,11 @@ def _row(strategy: str, judged: StrategyVerdict) -> tuple[Cell, ...]:
     reason = judged.reasons[0] if judged.reasons else ""
     more = f" (and {len(judged.reasons) - 1} more)" if len(judged.reasons) > 1 else ""
     numbers = {key: value for key, value in judged.numbers.items() if isinstance(value, int | float)}
-    return (
-        Cell(strategy),
-        Cell(judged.verdict, MOODS[judged.verdict]),
-        Cell(number(numbers.get("challenger"))),
-        Cell(number(numbers.get("served"))),
-        Cell(difference_in_words(numbers)),
-        Cell(evidence_in_words(numbers)),
-        Cell(count(numbers.get("evidence_nights", numbers.get("nights")))),
-        Cell(count(numbers.get("users"))),
-        Cell(reason + more, "", "; ".join(judged.reasons)),
-    )
+    means = number(numbers.get("challenger")), number(numbers.get("served"))
+    counts = count(numbers.get("evidence_nights", numbers.get("nights"))), count(numbers.get("users"))
+    texts = (*means, difference_in_words(numbers), evidence_in_words(numbers), *counts)
+    why = Cell(reason + more, "", "; ".join(judged.reasons))
+    return Cell(strategy), Cell(judged.verdict, MOODS[judged.verdict]), *map(Cell, texts), why
 
 
 def evidence_in_words(numbers: Mapping[str, float]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
@@ -60,9 +62,7 @@ def collect_garbage(
     A night and a sweep each take their own lease first and then check the other's, so at least one sees the other.
     A run that was suspended past the end of its lease verifies its blobs before it publishes its manifest.
     """
-    with lease.hold_lease(
-        objects, lease.SWEEP, holder, lambda: lease.take_key(objects, lease.SWEEP, holder, now, seconds)
-    ) as own_lease:
+    with _hold_sweep(objects, holder, now, seconds) as own_lease:
         if own_lease is None:
             return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
         with lease.keep_lease(objects, own_lease, now, seconds) as alive:
@@ -79,15 +79,20 @@ def restore_objects(objects: Objects, number: int | None, act: RemovalRequest) -
 
     Raises NotReady if there is no such removal in the trash, ConflictError while a sweep is running.
     """
-    with lease.hold_lease(
-        objects, lease.SWEEP, act.by, lambda: lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
-    ) as own_lease:
+    with _hold_sweep(objects, act.by, act.when, 120) as own_lease:
         if own_lease is None:
             raise ConflictError(
                 f"nothing was brought back: {lease.lease_words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
             )
         with lease.keep_lease(objects, own_lease, act.when, 120):
             return _restore_removals(objects, number, act)
+
+
+def _hold_sweep(
+    objects: Objects, holder: str, now: float, seconds: float
+) -> AbstractContextManager[lease.Lease | None]:
+    take = partial(lease.take_key, objects, lease.SWEEP, holder, now, seconds)
+    return lease.hold_lease(objects, lease.SWEEP, holder, take)
 
 
 def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:

@@ -19,7 +19,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import without_state
@@ -40,6 +39,7 @@ from nightloop.tasks.retraining.contract_chains import (
     stored_tensors,
 )
 from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.prequential_loss import mean_logloss
 from nightloop.tasks.retraining.strategy import Strategy, lookback_of
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial_weights
@@ -68,11 +68,8 @@ def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[L
         before = stored_tensors(grown), log_bytes(read), repr(strategy)
         checkpoint = update_grown(model, strategy, grown, read)
         after = stored_tensors(grown), log_bytes(read), repr(strategy)
-        assert_same(
-            before,
-            after,
-            f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given",
-        )
+        what = f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given"
+        assert_same(before, after, what)
 
 
 def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -80,9 +77,8 @@ def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs])
     torch.manual_seed(1)
     once = run_chain(model, strategy, periods)
     torch.manual_seed(2)
-    assert_same_chains(
-        once, run_chain(model, strategy, periods), "a second run gave other bytes; draw from logs.generator(purpose)"
-    )
+    twice = run_chain(model, strategy, periods)
+    assert_same_chains(once, twice, "a second run gave other bytes; draw from logs.generator(purpose)")
 
 
 def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -91,11 +87,8 @@ def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) 
         for name, value in {**checkpoint.weights, **checkpoint.memory}.items():
             dense = isinstance(value, Tensor) and value.layout == torch.strided
             assert dense, f"{name} is {type(value).__name__}; a checkpoint holds dense tensors and nothing else"
-        assert_same(
-            stored_tensors(checkpoint),
-            stored_tensors(reload_checkpoint(checkpoint)),
-            f"the checkpoint of {checkpoint.period} changed on disk",
-        )
+        stored, read = stored_tensors(checkpoint), stored_tensors(reload_checkpoint(checkpoint))
+        assert_same(stored, read, f"the checkpoint of {checkpoint.period} changed on disk")
 
 
 def check_resume(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -115,14 +108,8 @@ def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence
     checkpoint = start_chain(model, copy.deepcopy(strategy), initial_weights(model, periods[0]), periods[0])
     nights = [checkpoint]
     for logs in periods[1:]:
-        nights.append(
-            fold(
-                model,
-                copy.deepcopy(strategy),
-                reload_checkpoint(nights[-1]),
-                recent_rows(logs, lookback_of(strategy, model)),
-            )
-        )
+        rows = recent_rows(logs, lookback_of(strategy, model))
+        nights.append(fold(model, copy.deepcopy(strategy), reload_checkpoint(nights[-1]), rows))
     assert_same_chains(nights, run_chain(model, strategy, periods), "a backfill and single nights differ")
 
 
@@ -184,7 +171,7 @@ def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
     """Rows that share an instant may come in any order: the loss stays similar, though not the bits."""
     swapped = [_shuffle_instants(logs) for logs in periods]
     once, twice = run_chain(model, strategy, periods)[-1], run_chain(model, strategy, swapped)[-1]
-    one, two = (_loss(model, checkpoint, periods[-1]) for checkpoint in (once, twice))
+    one, two = (mean_logloss(model, checkpoint.weights, periods[-1]) for checkpoint in (once, twice))
     assert abs(one - two) <= 0.25 * max(one, two), (
         f"the order of rows of one instant moved the loss from {one:.3g} to {two:.3g}"
     )
@@ -222,10 +209,6 @@ def _check_thinned(model: Model, strategy: Strategy, periods: Sequence[Logs], ke
         mask[inside] = keep(int(inside.sum()))
         altered.append(logs.select(mask))
     finite_chain(model, run_chain(model, strategy, altered), altered)
-
-
-def _loss(model: Model, checkpoint: Checkpoint, logs: Logs) -> float:
-    return float(binary_cross_entropy_with_logits(predict(model, checkpoint.weights, logs), logs.label))
 
 
 def _alter_newest(logs: Logs) -> Logs:

@@ -72,11 +72,8 @@ def choice_sets(members: Sequence[Member], candidates: Candidates, bucket: Tenso
     columns = [column for member in members for column in member.columns]
     rows, step = candidates.logs.rows, max(-(-len(candidates.logs) // ROWS), 1)
     parts = [_choices_of_block(columns, rows, block, step) for block in candidates.sampled]
-    empty = (
-        torch.zeros(0, 1 + RIVALS, len(columns)),
-        torch.zeros(0, dtype=torch.int64),
-        torch.zeros(0, dtype=torch.int64),
-    )
+    none = torch.zeros(0, dtype=torch.int64)
+    empty = (torch.zeros(0, 1 + RIVALS, len(columns)), none, none)
     scores, count, users = (torch.cat(column) for column in zip(empty, *parts, strict=True))
     return ChoiceSets(scores, count, bucket[users.clamp(max=len(bucket) - 1)])
 

@@ -16,7 +16,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.retraining.checkpoint_memory import update_learner
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, models_of
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class TrainedMember:
     @property
     def models(self) -> tuple[str, ...] | None:
         """The member's."""
-        return getattr(self.member, "models", None)
+        return models_of(self.member)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What was made."""
@@ -135,21 +135,21 @@ def _equal(one: Weights, two: Weights) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-def pack_members(members: Sequence[Checkpoint]) -> dict[str, Tensor]:
+def pack_members(members: Sequence[Checkpoint], folder: str = "members") -> dict[str, Tensor]:
     """The members' checkpoints as a memory."""
     memory: dict[str, Tensor] = {}
     for number, checkpoint in enumerate(members):
-        memory |= pack(f"members/{number}/weights", checkpoint.weights)
-        memory |= pack(f"members/{number}/memory", checkpoint.memory)
+        memory |= pack(f"{folder}/{number}/weights", checkpoint.weights)
+        memory |= pack(f"{folder}/{number}/memory", checkpoint.memory)
     return memory
 
 
-def member_folders(count: int) -> list[str]:
+def member_folders(count: int, folder: str = "members") -> list[str]:
     """The folders that `pack_members` fills."""
-    return [f"members/{number}/weights/" for number in range(count)]
+    return [f"{folder}/{number}/weights/" for number in range(count)]
 
 
-def unpack_members(memory: Weights, count: int, period: int) -> list[Checkpoint]:
+def unpack_members(memory: Weights, count: int, period: int, folder: str = "members") -> list[Checkpoint]:
     """What `pack_members` wrote."""
-    parts = [unpack(f"members/{number}", memory) for number in range(count)]
+    parts = [unpack(f"{folder}/{number}", memory) for number in range(count)]
     return [Checkpoint(period, unpack("weights", part), unpack("memory", part)) for part in parts]

@@ -38,6 +38,12 @@ def refuse_composed(learner: object, wrapper: str) -> None:
         )
 
 
+def models_of(strategy: object) -> tuple[str, ...] | None:
+    """Names of the models that a strategy goes with; None: all. A wrapper that names none goes with its learner's."""
+    models, learner = getattr(strategy, "models", None), getattr(strategy, "learner", None)
+    return models_of(learner) if models is None and learner is not None else models
+
+
 def with_inner(strategy: object) -> Iterator[object]:
     """The strategy and all strategies within it."""
     yield strategy
@@ -92,7 +98,6 @@ class Strategy(Protocol):
     @property
     def lookback(self) -> int:
         """Periods of logs that `update` reads, the newest included; `ALL_HISTORY` for all."""
-        ...
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The checkpoint at the close of the root night.
@@ -111,7 +116,6 @@ class Strategy(Protocol):
         Checkpoint
             Of `logs.period`: the weights to serve, and the memory that `update` will need.
         """
-        ...
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """The checkpoint at the close of the newest period, `logs.period`.
@@ -137,7 +141,6 @@ class Strategy(Protocol):
         DataError
             The rows cannot be learned from, or training diverges. The night then records the strategy as failed.
         """
-        ...
 
 
 class Teachable(Protocol):
@@ -158,4 +161,3 @@ class Teachable(Protocol):
         Checkpoint
             As for `update`.
         """
-        ...

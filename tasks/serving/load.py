@@ -30,13 +30,11 @@ class ServingModel(Protocol):
 
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """One score a row."""
-        ...
 
     def recommend(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
         """The best items, best first."""
-        ...
 
 
 def load_model(

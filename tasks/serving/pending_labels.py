@@ -40,11 +40,8 @@ class ScoreRequest:
         """User, item and features of some rows, each with a dictionary of its own."""
         each = {name: value for name, value in self.features.items() if is_row_wise(value)}
         for position in positions:
-            yield (
-                self.users[position],
-                self.items[position],
-                {**self.features, **{n: v[position] for n, v in each.items()}},
-            )
+            features = {**self.features, **{n: v[position] for n, v in each.items()}}
+            yield self.users[position], self.items[position], features
 
 
 def is_row_wise(value: object) -> TypeGuard[Sequence[object]]:

@@ -219,13 +219,8 @@ class Predictor:
             self.problem = (
                 f"{message}. Fix what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
             )
-            log.error(
-                "%s: the new champion does not load; %s of %s continues to serve. %s",
-                self._pipeline,
-                self.version.strategy,
-                self.version.name,
-                self.problem,
-            )
+            serves = f"{self.version.strategy} of {self.version.name} continues to serve"
+            log.error("%s: the new champion does not load; %s. %s", self._pipeline, serves, self.problem)
             return False
         self.problem = ""
         return changed
@@ -278,8 +273,6 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
     plan = Plan.model_validate(manifest.plan)
     model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary, manifest.taken)
     version = Version(entry, tag, model, plan, None)
-    return (
-        replace(version, online_model=with_correctors(version.name, model, plan))
-        if isinstance(model, Clicks)
-        else version
-    )
+    if not isinstance(model, Clicks):
+        return version
+    return replace(version, online_model=with_correctors(version.name, model, plan))

@@ -38,9 +38,8 @@ class Factors:
         item_rows = self.item_ids.rows(items)
         scores = (self.users[user_rows] * self.items.T[item_rows.clamp(min=0)]).sum(1)
         if self.pairs is not None:
-            scores += self.pairs.of_pairs(
-                user_rows % len(self.users), item_rows
-            )  # -1, an unknown user, is the last row
+            known_rows = user_rows % len(self.users)  # -1, an unknown user, is the last row
+            scores += self.pairs.of_pairs(known_rows, item_rows)
         return torch.where(item_rows >= 0, scores, 0.0).tolist()
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@ from nightloop.tasks.correction.chain import restore_chain
 from nightloop.tasks.modules.checkpoint import from_bytes, pack, to_bytes, unpack
 from nightloop.tasks.objects.checksum import seal
 from nightloop.tasks.objects.key_names import checked_pipeline
-from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.objects import Objects, swap_or_create
 from nightloop.tasks.objects.sealed_record import read_sealed
 from nightloop.tasks.serving.online_learning import Learning
 
@@ -24,7 +24,7 @@ def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bo
     """Write the snapshot over the one before; False if another server of this name did so at the same time."""
     data, key = seal(to_bytes(_tensors(learning))), snapshot_key(pipeline, server)
     current = objects.read(key)
-    return objects.swap(key, data, current[1]) if current else objects.create(key, data)
+    return swap_or_create(objects, key, data, current[1] if current else "")
 
 
 def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:

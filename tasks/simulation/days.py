@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.formats.select_files import midnight_of
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.latent_world import Ints
+from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle
 
 DAY = 86_400_000_000  # microseconds
+TAKEN = ("user_id", "item_id", "ts")  # the columns of a world in which users take items
 
 
 class SimulatedSource(Protocol):
@@ -68,6 +70,27 @@ def days_of(period: Period, start: str, days: int) -> Iterator[tuple[int, int, i
     for number in range(days):
         if midnight(start, number) < end and midnight(start, number + 1) > begin:
             yield number, begin, end
+
+
+def taken_rows(
+    period: Period, start: str, days: int, takes: Callable[[int], tuple[Ints, Ints, Ints]]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a period in the columns `TAKEN`, day by day; all days if the lake cuts by equal counts.
+
+    `takes`: of a day's number its user and item numbers and µs since 1970, [n] each, in order of time.
+    """
+    for number, begin, end in days_of(period, start, days):
+        users, items, times = takes(number)
+        window = slice(*np.searchsorted(times, [begin, end]).tolist())
+        instants = pa.array(times[window], pa.timestamp("us", tz="UTC"))
+        yield pa.RecordBatch.from_arrays([id_texts("u", users[window]), id_texts("i", items[window]), instants], TAKEN)
+
+
+def oracle_of(users: Ints, items: Ints, tastes: Floats, traits: Floats, appeal: Floats) -> Oracle:
+    """The factors of users and items by number: their affinity, plus the items' appeal."""
+    user_ids, item_ids = tuple(id_texts("u", users).to_pylist()), tuple(id_texts("i", items).to_pylist())
+    factors = np.column_stack([tastes, np.ones(len(users))]), np.column_stack([traits, appeal])
+    return Oracle(user_ids, item_ids, *factors)
 
 
 def id_texts(letter: str, numbers: Ints) -> pa.Array:

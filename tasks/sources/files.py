@@ -150,16 +150,11 @@ class Files:
         may_lack = self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
-            rows = with_clear_dates(
-                self._read(warehouse, same, columns, window, may_lack),
-                columns,
-                lambda: self._sample(warehouse, columns),
-            )
-            yield from (
-                rows
-                if window is None
-                else rows_in_period(rows, period, name_files(same), columns.time, warehouse.remarks)
-            )
+            read = self._read(warehouse, same, columns, window, may_lack)
+            rows = with_clear_dates(read, columns, lambda: self._sample(warehouse, columns))
+            if window is not None:
+                rows = rows_in_period(rows, period, name_files(same), columns.time, warehouse.remarks)
+            yield from rows
 
     def files(self, warehouse: Warehouse) -> list[str]:
         """Every file of every period, those of a path in order of name. Raises FileNotFoundError if there is none."""

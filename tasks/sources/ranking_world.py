@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -13,7 +13,15 @@ import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.days import DAY, days_of, id_texts, midnight, refuse_options, refuse_unknown_columns
+from nightloop.tasks.simulation.days import (
+    DAY,
+    TAKEN,
+    midnight,
+    oracle_of,
+    refuse_options,
+    refuse_unknown_columns,
+    taken_rows,
+)
 from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving_values, normal, uniform
 
 PART = 1 << 20  # pairs of user and item that are weighed at once
@@ -130,18 +138,8 @@ class RankingWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
-        refuse_unknown_columns("the ranking world", ("user_id", "item_id", "ts"), columns)
-        return self._between(period)
-
-    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
-        """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
-        for number, begin, end in days_of(period, self.start, self.shape[3]):
-            users, items, times = self.takes(number)
-            window = slice(*np.searchsorted(times, [begin, end]).tolist())
-            yield pa.RecordBatch.from_pydict({
-                "user_id": id_texts("u", users[window]), "item_id": id_texts("i", items[window]),
-                "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
-            })  # fmt: skip
+        refuse_unknown_columns("the ranking world", TAKEN, columns)
+        return taken_rows(period, self.start, self.shape[3], self.takes)
 
     def takes(self, number: int) -> tuple[Ints, Ints, Ints]:
         """Day `number`: user and item numbers and µs since 1970, [n] each, by time; no pair is repeated."""
@@ -155,11 +153,8 @@ class RankingWorld:
         parts = [slice(first, first + size) for first in range(0, len(users), size)]
         pairs = np.concatenate([self._choose_items(users[p], visits[p], items, number, random) for p in parts], axis=1)
         users_taking, items_taken = pairs[:, random.permutation(pairs.shape[1])]
-        return (
-            users_taking,
-            items_taken,
-            midnight(self.start, number) + np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000,
-        )
+        times = np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000
+        return users_taking, items_taken, midnight(self.start, number) + times
 
     def _choose_items(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
         """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and chance, none twice."""
@@ -233,12 +228,8 @@ class RankingWorld:
     def oracle(self, number: int) -> Oracle:
         """Scores that use the true world on day `number`: affinity plus appeal."""
         users, items = self.alive(number)
-        return Oracle(
-            tuple(id_texts("u", users).to_pylist()),
-            tuple(id_texts("i", items).to_pylist()),
-            np.column_stack([self.tastes_of(users, number), np.ones(len(users))]),
-            np.column_stack([self.traits_of(items), self._appeal(items, number)]),
-        )
+        tastes, traits = self.tastes_of(users, number), self.traits_of(items)
+        return oracle_of(users, items, tastes, traits, self._appeal(items, number))
 
 
 def _prime(least: int) -> int:

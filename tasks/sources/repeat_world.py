@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.days import DAY, TAKEN, midnight, refuse_options, refuse_unknown_columns, taken_rows
 from nightloop.tasks.simulation.latent_world import Floats, Ints
 
-DAY = 86_400_000_000  # microseconds
 USERS, ITEMS, ROWS, DAYS = 3_000, 1_500, 5_000, 30
 FAVOURITES = 8  # items of a user
 CLUSTERS = 15  # each with 100 items of its own
 OWN, SHARED = 0.45, 0.20  # chance that a row is a favourite, or an item of the user's cluster; else it is by popularity
 WALK = 0.15  # standard deviation of a day's step of the log popularity
-COLUMNS = ("user_id", "item_id", "ts")
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,7 @@ class RepeatWorld:
 
     def __post_init__(self) -> None:
         """Raise PlanError with every option that is out of range, and what it may be."""
-        wrong = [] if 0 <= self.seed <= 2**31 else [f"seed is {self.seed!r}, must be 0 to {2**31}"]
-        try:
-            date.fromisoformat(self.start)
-        except (TypeError, ValueError):
-            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
-        if wrong:
-            raise PlanError("the repeat world has wrong options: " + "; ".join(wrong))
+        refuse_options("the repeat world", self, {"seed": (0, 2**31)})
 
     @cached_property
     def favourites(self) -> Ints:
@@ -97,31 +88,8 @@ class RepeatWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
-        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
-                 *columns.numeric, *columns.key]  # fmt: skip
-        unknown = [name for name in wanted if name not in COLUMNS]
-        if unknown:
-            raise DataError(f"the repeat world has no column {unknown}; it has {', '.join(COLUMNS)}")
-        return self._between(period)
-
-    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
-        """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
-        whole = period.start is None or period.end is None
-        begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
-        for number in range(DAYS):
-            midnight = self.midnight(number)
-            if midnight >= end or midnight + DAY <= begin:
-                continue
-            users, items, times = self.purchases(number)
-            window = slice(*np.searchsorted(times, [begin, end]).tolist())
-            yield pa.RecordBatch.from_pydict({
-                "user_id": _names("u", users[window]), "item_id": _names("i", items[window]),
-                "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
-            })  # fmt: skip
-
-    def midnight(self, number: int) -> int:
-        """First microsecond (UTC, since 1970) of day `number`."""
-        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
+        refuse_unknown_columns("the repeat world", TAKEN, columns)
+        return taken_rows(period, self.start, DAYS, self.purchases)
 
     def purchases(self, number: int) -> tuple[Ints, Ints, Ints]:
         """Day `number`: user and item numbers and µs since 1970, [ROWS] each, in order of time."""
@@ -133,7 +101,7 @@ class RepeatWorld:
         popular = random.choice(ITEMS, size=ROWS, p=self.popularity[number])
         items = np.where(kind < OWN, own, np.where(kind < OWN + SHARED, shared, popular))
         times = np.sort(random.choice(DAY // 1000, ROWS, replace=False)) * 1000
-        return users, items, self.midnight(number) + times
+        return users, items, midnight(self.start, number) + times
 
     def chances(self, number: int) -> Floats:
         """The true chance of each item for a row of each user on day `number`: [USERS, ITEMS]. Nothing ranks better."""
@@ -143,8 +111,3 @@ class RepeatWorld:
         chance[user, self.favourites] += OWN / FAVOURITES
         chance[user, items_of[cluster_of]] += SHARED / items_of.shape[1]
         return chance
-
-
-def _names(letter: str, numbers: Ints) -> pa.Array:
-    """Ids as text: u17, i203."""
-    return pa.array(np.char.add(letter, numbers.astype(str)).astype(object), pa.string())

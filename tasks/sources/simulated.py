@@ -14,7 +14,15 @@ import pyarrow as pa
 from nightloop.tasks.formats.select_files import midnight_of
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.days import DAY, days_of, id_texts, midnight, refuse_options, refuse_unknown_columns
+from nightloop.tasks.simulation.days import (
+    DAY,
+    days_of,
+    id_texts,
+    midnight,
+    oracle_of,
+    refuse_options,
+    refuse_unknown_columns,
+)
 from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, LatentWorld, Oracle
 
 DEVICES = ("phone", "desktop", "tablet")
@@ -218,12 +226,7 @@ class Simulated:
         items, age = world.alive("item", number)
         tastes = world.tastes_of(users, np.full(len(users), float(number)))
         appeal = world.appeal_of(items, age, np.full(1, float(number))) if self.kind == "clicks" else 0.0 * age
-        return Oracle(
-            tuple(id_texts("u", users).to_pylist()),
-            tuple(id_texts("i", items).to_pylist()),
-            np.column_stack([tastes, np.ones(len(users))]),
-            np.column_stack([world.traits_of(items), appeal]),
-        )
+        return oracle_of(users, items, tastes, world.traits_of(items), appeal)
 
     def probability(self, users: list[str], items: list[str], instants: Ints) -> Floats:
         """True chance of a click for each impression [n] of (user, item, µs since 1970), mean over positions."""

@@ -17,7 +17,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import make_judge
-from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
+from nightloop.tasks.retraining.strategy import Strategy, models_of, refuse_composed
 from nightloop.tasks.retraining.time_decay import check_half_life, popularity
 
 TABLE = "table.item"
@@ -78,13 +78,14 @@ class AddPopularity:
     weights: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     search_space: ClassVar[SearchSpace] = {"half_life": NumberRange(0.2, 30.0, log=True)}
     needs: ClassVar[tuple[str, ...]] = ("biases",)  # options of the model
+    models: ClassVar[tuple[str, ...]] = ("MF",)  # the one model whose items have a bias
 
     def __post_init__(self) -> None:
         refuse_composed(self.learner, "AddPopularity")
         check_half_life("half_life", self.half_life)
         if not self.weights or not all(isfinite(share) and share >= 0 for share in self.weights):
             raise PlanError(f"weights: given {self.weights}; each is what log popularity counts, 0 or more")
-        if "MF" not in (getattr(self.learner, "models", None) or ("MF",)):
+        if "MF" not in (models_of(self.learner) or ("MF",)):
             raise PlanError(
                 f"learner: {type(self.learner).__name__} does not go with MF, the one model with item biases"
             )
@@ -98,11 +99,6 @@ class AddPopularity:
     def reads_ranking(self) -> bool:
         """Whether there is a choice."""
         return len(self.weights) > 1
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """MF, the one model whose items have a bias."""
-        return ("MF",)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The learner's start, with the first weight. Raises PlanError if the model has no biases."""

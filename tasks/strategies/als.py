@@ -72,6 +72,7 @@ class ALS:
         "half_life": NumberRange(0.5, 30.0, log=True),
     }
     models: ClassVar[tuple[str, ...]] = ("MF",)
+    lookback: ClassVar[int] = ALL_HISTORY
 
     def __post_init__(self) -> None:
         for name in ("regularization", "alpha", "half_life"):
@@ -80,20 +81,8 @@ class ALS:
         refuse_outside("iterations", self.iterations, ROUNDS)
         require_package("ALS", "implicit", "controls")
 
-    @property
-    def lookback(self) -> int:
-        """All history."""
-        return ALL_HISTORY
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """Factors of the root's history; the pre-trained weights are not used."""
-        return self._factorise(model, logs)
-
-    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Factors of all history, the newest period included."""
-        return self._factorise(model, logs)
-
-    def _factorise(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.als import AlternatingLeastSquares  # optional: a control for bake-offs
 
         matrix = user_item_matrix(logs, decay_weights(logs, self.half_life).float())
@@ -102,10 +91,12 @@ class ALS:
             iterations=self.iterations, random_state=int(logs.generator("als").initial_seed() % 2**31),
         )  # fmt: skip
         als.fit(matrix, show_progress=False)  # type: ignore[no-untyped-call]
-        return Checkpoint(
-            logs.period,
-            from_parts(model, _to_tensor(als.user_factors), _to_tensor(als.item_factors), torch.zeros(matrix.shape[1])),
-        )
+        users, items = _to_tensor(als.user_factors), _to_tensor(als.item_factors)
+        return Checkpoint(logs.period, from_parts(model, users, items, torch.zeros(matrix.shape[1])))
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Factors of all history, the newest period included."""
+        return self.start(model, checkpoint.weights, logs)
 
 
 def _to_tensor(factors: object) -> Tensor:

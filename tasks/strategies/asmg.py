@@ -166,11 +166,6 @@ class ASMG:
         """Whether there is a choice."""
         return len(self.windows) > 1
 
-    @property
-    def models(self) -> tuple[str, ...] | None:
-        """Names of the models the learner goes with; None: all."""
-        return getattr(self.learner, "models", None)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The learner's start is served; generators at their first values, no weights in the window."""
         learned = self.learner.start(model, weights, logs)

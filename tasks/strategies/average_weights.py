@@ -95,11 +95,6 @@ class AverageWeights:
         """Whether there is a choice."""
         return len(self._shares()) > 1
 
-    @property
-    def models(self) -> tuple[str, ...] | None:
-        """Names of the models the learner goes with; None: all."""
-        return getattr(self.learner, "models", None)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The learner's start is served."""
         learned = self.learner.start(model, weights, logs)

@@ -42,7 +42,7 @@ from nightloop.tasks.retraining.members import (
     update_members,
 )
 from nightloop.tasks.retraining.prequential_loss import mean_metric, night_candidates, weights_at_close
-from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
+from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy, models_of
 
 log = logging.getLogger(__name__)
 BUCKETS = len(EDGES) + 1
@@ -120,11 +120,12 @@ class Blend:
     reads_ranking: ClassVar[bool] = True
     composes: ClassVar[bool] = True
     lookback: ClassVar[int] = ALL_HISTORY
+    models: ClassVar[tuple[str, ...]] = ("MF",)  # whose scores add
 
     def __post_init__(self) -> None:
         check_members(self.members, "Blend")
         for member in self.members:
-            models = getattr(member, "models", None)
+            models = models_of(member)
             if models is not None and "MF" not in models:
                 raise PlanError(
                     f"members: {type(member).__name__} works with {', '.join(models) or 'no model'}; only scores of MF can be added"
@@ -133,11 +134,6 @@ class Blend:
             raise PlanError(f"shrinkage: given {self.shrinkage}; it counts rows, above 0 and below 1,000,000,000")
         refuse_outside("floor", self.floor, ROUNDS, what="nights")
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """MF, whose scores add."""
-        return ("MF",)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All members start, and their scores count alike."""
         started = [member.start(model, weights, logs) for member in self.members]
@@ -145,9 +141,8 @@ class Blend:
         scales = column_scales(members, night_candidates(logs), logs)
         fitted = ScoreWeights(torch.ones(BUCKETS, len(scales), dtype=torch.float64), scales)
         served = compose(model, members, fitted.coefficients, activity_buckets(logs, logs.period))
-        return Checkpoint(
-            logs.period, served, self._memory(started, fitted, _no_choices(len(scales)), _no_nights(started))
-        )
+        nights = torch.zeros(0, 1 + len(started), dtype=torch.float64)
+        return Checkpoint(logs.period, served, self._memory(started, fitted, _no_choices(len(scales)), nights))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Compare the members on the newest period, let each learn, and weigh the sum of their scores anew."""
@@ -172,11 +167,8 @@ class Blend:
         usable = ScoreWeights(fitted.weights * torch.from_numpy(free), fitted.scales)
         served = compose(model, members, usable.coefficients, activity_buckets(logs, logs.period))
         best = better_member(nights, failed)
-        return Checkpoint(
-            logs.period,
-            served if best is None else learned[best].weights,
-            self._memory(learned, fitted, newest, nights),
-        )
+        chosen = served if best is None else learned[best].weights
+        return Checkpoint(logs.period, chosen, self._memory(learned, fitted, newest, nights))
 
     def _fit(
         self,
@@ -237,7 +229,3 @@ def _pair_columns(members: Sequence[Member]) -> NDArray[np.bool_]:
 def _no_choices(columns: int) -> ChoiceSets:
     none = torch.zeros(0, dtype=torch.int64)
     return ChoiceSets(torch.zeros(0, 1 + RIVALS, columns), none, none)
-
-
-def _no_nights(members: Sequence[Checkpoint]) -> Tensor:
-    return torch.zeros(0, 1 + len(members), dtype=torch.float64)

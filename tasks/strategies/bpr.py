@@ -68,6 +68,7 @@ class BPR:
         "epochs": NumberRange(5, 80, log=True),
     }
     models: ClassVar[tuple[str, ...]] = ("MF",)
+    lookback: ClassVar[int] = ALL_HISTORY
 
     def __post_init__(self) -> None:
         if not self.rate > 0 or not self.regularization >= 0:
@@ -75,20 +76,8 @@ class BPR:
         refuse_outside("epochs", self.epochs, ROUNDS)
         require_package("BPR", "implicit", "controls")
 
-    @property
-    def lookback(self) -> int:
-        """All history."""
-        return ALL_HISTORY
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """Factors of the root's history; the pre-trained weights are not used."""
-        return self._factorise(model, logs)
-
-    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Factors of all history, the newest period included."""
-        return self._factorise(model, logs)
-
-    def _factorise(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.bpr import BayesianPersonalizedRanking  # optional: a control for bake-offs
 
         matrix = user_item_matrix(logs, torch.ones(len(logs)))
@@ -99,3 +88,7 @@ class BPR:
         bpr.fit(matrix, show_progress=False)
         users, items = torch.tensor(bpr.user_factors), torch.tensor(bpr.item_factors)  # the last column is the bias
         return Checkpoint(logs.period, from_parts(model, users[:, :-1], items[:, :-1], items[:, -1]))
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Factors of all history, the newest period included."""
+        return self.start(model, checkpoint.weights, logs)

@@ -81,17 +81,13 @@ class EWC:
         "decay": NumberRange(0.5, 1.0),
         "optimizer": ("keep", "reset"),
     }
+    lookback: ClassVar[int] = 1  # the newest period
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
             raise PlanError(f"strength: given {self.strength}; it must be 0 or more")
         if not 0 <= self.decay < 1:
             raise PlanError(f"decay: given {self.decay}; what earlier periods count, 0 <= decay < 1")
-
-    @property
-    def lookback(self) -> int:
-        """The newest period."""
-        return 1
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights; the Fisher information is that of the newest period of the root's history."""

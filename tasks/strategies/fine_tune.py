@@ -61,11 +61,7 @@ class FineTune:
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
     search_space: ClassVar[SearchSpace] = {**TRAINING_SPACE, "optimizer": ("keep", "reset")}
-
-    @property
-    def lookback(self) -> int:
-        """The newest period."""
-        return 1
+    lookback: ClassVar[int] = 1  # the newest period
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights, no optimiser state yet."""

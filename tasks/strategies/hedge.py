@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.search_space import NumberRange, SearchSpace
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.member_scores import member_of, mix_members
-from nightloop.tasks.retraining.members import common_models
+from nightloop.tasks.retraining.members import common_models, member_folders, pack_members, unpack_members
 from nightloop.tasks.retraining.prequential_loss import make_judge
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, models_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Hedge:
     @property
     def models(self) -> tuple[str, ...] | None:
         """Names of the models that all candidates go with, and of them MF for a mean of scores; None: all."""
-        named = [getattr(candidate, "models", None) for candidate in self.candidates]
+        named = [models_of(candidate) for candidate in self.candidates]
         return common_models([*named, ("MF",)] if self.serve == "mix" else named)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
@@ -156,10 +156,7 @@ class Hedge:
         self, model: Model, checkpoints: Sequence[Checkpoint], log_weights: Tensor, logs: Logs, scales: Tensor | None
     ) -> Checkpoint:
         """The checkpoint: the first of the largest weight is served, or the mean; all are kept in memory."""
-        memory: dict[str, Tensor] = {"log_weights": log_weights}
-        for number, checkpoint in enumerate(checkpoints):
-            memory |= pack(f"candidates/{number}/weights", checkpoint.weights)
-            memory |= pack(f"candidates/{number}/memory", checkpoint.memory)
+        memory = {"log_weights": log_weights, **pack_members(checkpoints, "candidates")}
         if self.serve == "pick":
             best = int((log_weights == log_weights.max()).nonzero()[0])
             return Checkpoint(logs.period, checkpoints[best].weights, memory)
@@ -171,8 +168,7 @@ class Hedge:
     def _load_candidates(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         """The candidates' own checkpoints. Raises DataError if the memory is not that of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
-        folders = [f"candidates/{number}/weights/" for number in range(count)]
-        require_keys(memory, ["log_weights", *(["scales"] if self.serve == "mix" else []), *folders], "Hedge")
+        names = ["log_weights", *(["scales"] if self.serve == "mix" else []), *member_folders(count, "candidates")]
+        require_keys(memory, names, "Hedge")
         require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")
-        memories = [unpack(f"candidates/{number}", memory) for number in range(count)]
-        return [Checkpoint(checkpoint.period, unpack("weights", part), unpack("memory", part)) for part in memories]
+        return unpack_members(memory, count, checkpoint.period, "candidates")

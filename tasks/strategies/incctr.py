@@ -95,11 +95,6 @@ class IncCTR:
         """The learner's, or the teacher's if that is longer."""
         return max(self.learner.lookback, self.teacher.lookback if self.teacher else 1)
 
-    @property
-    def models(self) -> tuple[str, ...] | None:
-        """Names of the models the learner goes with; None: all."""
-        return getattr(self.learner, "models", None)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with; the teacher starts, too. Raises PlanError for a ranking."""
         check_labels(model, "IncCTR")

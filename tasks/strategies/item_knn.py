@@ -100,17 +100,14 @@ class ItemKNN:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the root's history says; the pre-trained weights are not used."""
-        return self._make_checkpoint(model, logs)
-
-    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """What all history says, the newest period included."""
-        return self._make_checkpoint(model, logs)
-
-    def _make_checkpoint(self, model: Model, logs: Logs) -> Checkpoint:
         users, items = logs.sizes[:2]
         bias = torch.log1p(decayed_counts(logs, self.half_life) / NEVER).float()
         tables = from_parts(model, torch.zeros(users, 0), torch.zeros(items, 0), bias)
         return Checkpoint(logs.period, {**tables, **self._similar_items(logs).tensors()})
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """What all history says, the newest period included."""
+        return self.start(model, checkpoint.weights, logs)
 
     def _similar_items(self, logs: Logs) -> PairScores:
         """The best similar items of each user, block by block of users."""

@@ -84,11 +84,6 @@ class KD:
         """The learner's."""
         return self.learner.lookback
 
-    @property
-    def models(self) -> tuple[str, ...] | None:
-        """Names of the models the learner goes with; None: all."""
-        return getattr(self.learner, "models", None)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with. Raises PlanError for a ranking."""
         check_labels(model, "KD")

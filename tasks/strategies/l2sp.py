@@ -71,15 +71,11 @@ class L2SP:
         "strength": NumberRange(0.001, 1.0, log=True),
         "optimizer": ("keep", "reset"),
     }
+    lookback: ClassVar[int] = 1  # the newest period
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
             raise PlanError(f"strength: given {self.strength}; it must be 0 or more")
-
-    @property
-    def lookback(self) -> int:
-        """The newest period."""
-        return 1
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights."""

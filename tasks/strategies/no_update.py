@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
@@ -30,10 +31,7 @@ class NoUpdate:
     0.693
     """
 
-    @property
-    def lookback(self) -> int:
-        """One period, of which only the number is read."""
-        return 1
+    lookback: ClassVar[int] = 1  # of the period only the number is read
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights."""

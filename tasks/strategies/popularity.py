@@ -62,13 +62,10 @@ class Popularity:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The counts at the close of the root; the pre-trained weights are not used."""
-        return self._make_checkpoint(model, logs)
-
-    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """The counts at the close of the newest period."""
-        return self._make_checkpoint(model, logs)
-
-    def _make_checkpoint(self, model: Model, logs: Logs) -> Checkpoint:
         user, item = (logs.sizes[logs.fields.index(name)] for name in ("user", "item"))
         bias = popularity(logs, self.half_life)
         return Checkpoint(logs.period, from_parts(model, torch.zeros(user, 0), torch.zeros(item, 0), bias))
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """The counts at the close of the newest period."""
+        return self.start(model, checkpoint.weights, logs)

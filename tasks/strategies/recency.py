@@ -61,15 +61,12 @@ class Recency:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The last takings at the close of the root; the pre-trained weights are not used."""
-        return self._make_checkpoint(model, logs)
-
-    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """The last takings at the close of the newest period."""
-        return self._make_checkpoint(model, logs)
-
-    def _make_checkpoint(self, model: Model, logs: Logs) -> Checkpoint:
         user, item = (logs.fields.index(name) for name in ("user", "item"))
         last = torch.zeros(logs.sizes[item], dtype=torch.float64)
         last.scatter_reduce_(0, logs.rows[:, item], decay_weights(logs, self.half_life), "amax")
         tables = from_parts(model, torch.zeros(logs.sizes[user], 0), torch.zeros(len(last), 0), last.float())
         return Checkpoint(logs.period, tables)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """The last takings at the close of the newest period."""
+        return self.start(model, checkpoint.weights, logs)

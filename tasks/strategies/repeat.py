@@ -69,13 +69,6 @@ class Repeat:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The counts at the close of the root; the pre-trained weights are not used."""
-        return self._make_checkpoint(model, logs)
-
-    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """The counts at the close of the newest period."""
-        return self._make_checkpoint(model, logs)
-
-    def _make_checkpoint(self, model: Model, logs: Logs) -> Checkpoint:
         users, items = logs.sizes[:2]
         tables = from_parts(model, torch.zeros(users, 0), torch.zeros(items, 0), torch.zeros(items))
         key, place = torch.unique(logs.rows[:, 0] * max(items, 1) + logs.rows[:, 1], return_inverse=True)
@@ -85,6 +78,10 @@ class Repeat:
         user, item, value = user[keep], item[keep], value[keep]
         start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(user, minlength=users).cumsum(0)])
         return Checkpoint(logs.period, {**tables, **PairScores(start, item, value).tensors()})
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """The counts at the close of the newest period."""
+        return self.start(model, checkpoint.weights, logs)
 
 
 def _first_of_each(user: torch.Tensor, value: torch.Tensor, top: int) -> torch.Tensor:

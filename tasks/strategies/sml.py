@@ -131,11 +131,6 @@ class SML:
         """The newest period and the one before, whose task is finished; more if the learner reads more."""
         return max(2, self.learner.lookback if self.learner else 1)
 
-    @property
-    def models(self) -> tuple[str, ...] | None:
-        """Names of the models the learner goes with; None: all."""
-        return getattr(self.learner, "models", None)
-
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights are served and are W_0; transfers at their first values, no open task."""
         meta = new_meta_state(self._transfers(model, weights, logs))
@@ -148,9 +143,8 @@ class SML:
         """Finish the open task on the newest period, then open the task of the newest period."""
         transfers, memory = TransferSet(self.transfer, model.fields), checkpoint.memory
         require_keys(memory, ("finished", "meta/adam/first", "meta/adam/steps"), "SML", ("learner", "task"))
-        require_shapes(
-            memory, pack("meta", new_meta_state(self._transfers(model, checkpoint.weights, logs)).memory()), "SML"
-        )
+        expected = new_meta_state(self._transfers(model, checkpoint.weights, logs)).memory()
+        require_shapes(memory, pack("meta", expected), "SML")
         meta, finished = load_meta_state(unpack("meta", memory)), int(memory["finished"])
         base: Weights = checkpoint.weights
         task = unpack("task", memory)
@@ -159,9 +153,8 @@ class SML:
             meta, base = self._finish_task(model, transfers, meta, task, logs)
             finished += 1
         newest = logs.since(logs.period)
-        learned, learner_memory = self._open_task(
-            model, transfers, meta, Checkpoint(logs.period - 1, base, unpack("learner", memory)), logs
-        )
+        before = Checkpoint(logs.period - 1, base, unpack("learner", memory))
+        learned, learner_memory = self._open_task(model, transfers, meta, before, logs)
         served = transfers.transfer_all(meta.parameters, base, learned, self._rows_to_transfer(model, newest))
         memory = {
             **pack("meta", meta.memory()), "finished": torch.tensor([finished]), **pack("learner", learner_memory),
@@ -180,26 +173,17 @@ class SML:
         newest, task_rows = logs.since(logs.period), logs.select(logs.periods == logs.period - 1)
         rows_to_transfer = self._rows_to_transfer(model, task_rows)
         output: dict[str, Tensor] = learned
+        first_training = self._first_training(task_rows)
         for number in range(self.rounds):
+            seed = task_rows.seed + number  # another order and other negatives every round
             if number and self.learner is None:
-                begin = learned if self.start_from == "learned" else output
-                reshuffled = replace(
-                    task_rows, seed=task_rows.seed + number
-                )  # another order and other negatives every round
-                learned = learn_model(
-                    model,
-                    transfers,
-                    meta,
-                    TransferInputs(before, begin),
-                    reshuffled,
-                    self._first_training(task_rows),
-                    self.batches,
-                )
-            target = replace(newest if self.train_on == "next" else task_rows, seed=task_rows.seed + number)
+                inputs = TransferInputs(before, learned if self.start_from == "learned" else output)
+                rows = replace(task_rows, seed=seed)
+                learned = learn_model(model, transfers, meta, inputs, rows, first_training, self.batches)
+            target = replace(newest if self.train_on == "next" else task_rows, seed=seed)
             training = self.transfer_training.with_steps(len(target), self.min_steps)
-            meta = learn_transfer(
-                model, transfers, meta, TransferInputs(before, learned), target, training, self.batches
-            )
+            inputs = TransferInputs(before, learned)
+            meta = learn_transfer(model, transfers, meta, inputs, target, training, self.batches)
             if self.start_from == "output" or number + 1 == self.rounds:
                 output = transfers.transfer_all(meta.parameters, before, learned, rows_to_transfer)
         return meta, output

@@ -89,16 +89,12 @@ class SPMF:
         "ratio": NumberRange(0.1, 1.0),
         "optimizer": ("keep", "reset"),
     }
+    lookback: ClassVar[int] = 1  # the newest period; the reservoir holds the past
 
     def __post_init__(self) -> None:
         refuse_outside("size", self.size, ROWS, 0, "the rows of a reservoir")
         if not 0 <= self.ratio <= 10:
             raise PlanError(f"ratio: given {self.ratio}; it is rows replayed for each new one, 0 to 10")
-
-    @property
-    def lookback(self) -> int:
-        """The newest period; the reservoir holds the past."""
-        return 1
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights; the reservoirs are filled from the root's history."""

@@ -26,7 +26,7 @@ from nightloop.tasks.retraining.members import (
 )
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.stacking import Line, equal_line, update_line, without_members
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, models_of
 from nightloop.tasks.retraining.time_decay import check_half_life
 from nightloop.tasks.training.predict import predict
 
@@ -100,7 +100,7 @@ class Stack:
     @property
     def models(self) -> tuple[str, ...] | None:
         """Names of the models that all members go with; None: all."""
-        return common_models([getattr(member, "models", None) for member in self.members])
+        return common_models([models_of(member) for member in self.members])
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All members start; the mean of their logits is served."""

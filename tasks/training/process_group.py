@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
+from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.settings import torchrun_rank
 
@@ -61,14 +62,9 @@ def has_joined() -> bool:
     return _joined
 
 
-@contextmanager
-def divided() -> Iterator[None]:
+def divided() -> AbstractContextManager[object]:
     """In this context all processes do the same work, and `divide` gives each of them a part of it."""
-    before = _SIZE.set(_torch_distributed().get_world_size())
-    try:
-        yield
-    finally:
-        _SIZE.reset(before)
+    return use_value(_SIZE, _torch_distributed().get_world_size())
 
 
 def group_size() -> int:

@@ -60,7 +60,7 @@ def autograd_step(
     """The step of any model with any loss, by autograd."""
     look = lookup(model, run.sizes, logs, own_close(logs))
 
-    def drop_hidden(rows: StepRows) -> AbstractContextManager[None]:
+    def drop_hidden(rows: StepRows) -> AbstractContextManager[object]:
         """Dropout for a part. Its first and last row tell it from all others, whatever the number of threads."""
         if not training.dropout:
             return nullcontext()

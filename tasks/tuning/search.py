@@ -58,9 +58,8 @@ class SettingSearch:
             sampler = optuna.samplers.TPESampler(
                 seed=self.seed, n_startup_trials=RANDOM, multivariate=True, constant_liar=True
             )
-        self._study = optuna.create_study(
-            sampler=sampler, direction="minimize" if direction(self.metric) < 0 else "maximize"
-        )
+        less_is_better = direction(self.metric) < 0
+        self._study = optuna.create_study(sampler=sampler, direction="minimize" if less_is_better else "maximize")
         self._distributions = {place: _distribution(values) for place, values in self.searched.space.items()}
         self._open: list[optuna.Trial] = []
         self._learn_own()
@@ -105,9 +104,8 @@ class SettingSearch:
         params = {place: _param(self.searched.space[place], value) for place, value in self.own.settings.items()}
         if self.own.value is None or any(param is None for param in params.values()):
             return
-        self._study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=self._distributions, value=self.own.value)
-        )
+        own = optuna.trial.create_trial(params=params, distributions=self._distributions, value=self.own.value)
+        self._study.add_trial(own)
 
 
 def _distribution(values: Range) -> optuna.distributions.BaseDistribution:

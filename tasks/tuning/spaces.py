@@ -128,20 +128,15 @@ def _in_order(plan: Plan, labels: Sequence[str], spaces: Mapping[str, SearchSpac
     own = {label: {f"strategy.{option}": r for option, r in spaces[label].items()} for label in labels}
     shared = {f"{group}.{option}": values for group in SHARED for option, values in spaces[group].items()}
     trains = [label for label in labels if any(place.startswith("strategy.training.") for place in own[label])]
-    trains = trains or [label for label in labels if not own[label] and _declares_training(plan.strategies[label])]
-    first = trains[0] if trains else labels[0] if _only_shared(spaces, labels) else None
+    declared = {label: declared_space("strategy", plan.strategies[label].use) for label in labels}
+    trains = trains or [
+        n for n in labels if not own[n] and any(option.startswith("training.") for option in declared[n])
+    ]
+    alone = labels[:1] if not any(own.values()) else ()  # only shared settings are searched: some strategy judges them
+    first = next(iter([*trains, *alone]), None)
     searched = [SearchedStrategy(first, {**shared, **own[first]})] if first is not None else []
     searched += [SearchedStrategy(label, own[label]) for label in labels if label != first and own[label]]
     return tuple(one for one in searched if one.space)
-
-
-def _only_shared(spaces: Mapping[str, SearchSpace], labels: Sequence[str]) -> bool:
-    """Whether only shared settings are searched, so that some strategy must judge them."""
-    return bool(labels) and not any(spaces[label] for label in labels)
-
-
-def _declares_training(part: Part) -> bool:
-    return any(option.startswith("training.") for option in declared_space("strategy", part.use))
 
 
 def _declared_spaces(plan: Plan, labels: Sequence[str]) -> dict[str, SearchSpace]:

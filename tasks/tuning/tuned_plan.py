@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from nightloop.tasks.plan.atomic_file import is_generated, write_generated
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.generated_file import is_generated, write_generated
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.safe_text import safe_text
 

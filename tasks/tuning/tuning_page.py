@@ -21,20 +21,17 @@ MOST = 60  # trials of a strategy in the table, the best first
 def tuning_page(result: TuningResult) -> str:
     """The whole report. The same tuning gives the same bytes, seconds aside."""
     title = tuning_headline(result)
-    bullets = [
-        finding_item(Finding("good" if one.settings else "", strategy_in_words(one))) for one in result.strategies
-    ]
+    found = (Finding("good" if one.settings else "", strategy_in_words(one)) for one in result.strategies)
     parts = [
         f'<p class="kicker">nightloop tune · {escape_html(result.plan.pipeline)}</p>',
         f"<h1>{escape_html(title, 400)}</h1>",
         f"<p>{escape_html(how_it_was_found(result), 800)}</p>",
-        f'<ul class="findings">{"".join(bullets)}</ul>',
+        f'<ul class="findings">{"".join(map(finding_item, found))}</ul>',
     ]
     for one in result.strategies:
         figure = f'<figure tabindex="0">{as_svg(plot_trials(one))}</figure>'
-        parts.append(
-            section(f"What was tried: {one.label}", figure + f'<div class="wrap">{as_html(trials_table(one))}</div>')
-        )
+        table = f'<div class="wrap">{as_html(trials_table(one))}</div>'
+        parts.append(section(f"What was tried: {one.label}", figure + table))
     return html_document(f"tuning of {result.plan.pipeline}: {title}", parts)
 
 
@@ -73,11 +70,8 @@ def plot_trials(one: TunedStrategy) -> d.Plot:
         steps.append(best if best is not None else float("nan"))
     title = f"{one.label}: {search.metric} {number(search.own.value)} with the plan's settings, {number(best)} with the best"
     arrow = "lower" if sign < 0 else "higher"
-    figure = d.canvas(
-        title,
-        f"{search.metric} on the periods of the search, trial by trial ({arrow} is better)",
-    )
-    axes = figure.add_axes((d.LEFT, 0.17, d.WIDTH, 0.65))
+    subtitle = f"{search.metric} on the periods of the search, trial by trial ({arrow} is better)"
+    figure, axes = d.canvas(title, subtitle, 0.17)
     ended = [(j, trial.value) for j, trial in enumerate(trials) if trial.value is not None]
     stopped = [
         (j, trial.running[max(trial.running)]) for j, trial in enumerate(trials) if trial.stopped and trial.running

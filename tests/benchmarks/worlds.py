@@ -67,8 +67,7 @@ def picture(
     log: bool = False,
 ) -> str:
     """Draw a line for each name over `xs` into `bench/<name>.png`, with labels of both axes. Returns the path."""
-    figure = d.canvas(title, subtitle)
-    axes = figure.add_axes((d.LEFT, 0.16, d.WIDTH, 0.66))
+    figure, axes = d.canvas(title, subtitle, 0.16)
     axes.set_yscale("log" if log else "linear")
     ends = []
     for label, (colour, dashes) in line_styles(list(lines), None).items():

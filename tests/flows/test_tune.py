@@ -18,8 +18,8 @@ from nightloop.flows.bakeoff import WorkerPool
 from nightloop.flows.demo import plans, tuned
 from nightloop.flows.tune import tune
 from nightloop.tasks.bakeoff.worker import Job
+from nightloop.tasks.plan.atomic_file import is_generated
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.generated_file import is_generated
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.resources import read
 from tests.bakeoff.make_specs import WHEN, Oven

@@ -13,7 +13,7 @@ import pytest
 
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.html import page
-from nightloop.tasks.reports.plot_style import LEFT, WIDTH, as_png, as_svg, canvas, png_markdown, style_axes
+from nightloop.tasks.reports.plot_style import as_png, as_svg, canvas, png_markdown, style_axes
 from nightloop.tasks.reports.plots import evidence_curve, line_styles, metric_curve, seconds_curve, volume_bars
 from tests.reports import make_history
 from tests.reports.test_format import HOSTILE, tags
@@ -124,8 +124,7 @@ def test_pyplot_and_its_settings_are_left_alone(history: History) -> None:
 @pytest.mark.parametrize("name", ["2026-01-{:02d}", "2026-01-01T{:02d}:00", "{:06d}", "a period of many words {:02d}"])
 @pytest.mark.parametrize("nights", [1, 3, 8, 40])
 def test_the_names_of_nights_below_a_plot_do_not_overlap(name: str, nights: int) -> None:
-    figure = canvas("a title", "a subtitle")
-    axes = figure.add_axes((LEFT, 0.15, WIDTH, 0.6))
+    figure, axes = canvas("a title", "a subtitle")
     style_axes(axes, [name.format(i) for i in range(nights)], "ndcg")
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]

@@ -8,6 +8,7 @@ import pytest
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Columns, Part
+from nightloop.tasks.simulation.days import midnight
 from nightloop.tasks.sources import build
 from nightloop.tasks.sources.repeat_world import DAYS, ITEMS, ROWS, USERS, RepeatWorld
 
@@ -15,7 +16,7 @@ WORLD, COLUMNS = RepeatWorld(seed=3), Columns(user="user_id", item="item_id", ti
 
 
 def table(world: RepeatWorld, first: int, last: int) -> pa.Table:
-    period = Period(index=0, name="x", start=world.midnight(first), end=world.midnight(last))
+    period = Period(index=0, name="x", start=midnight(world.start, first), end=midnight(world.start, last))
     return pa.Table.from_batches(world.batches(None, period, COLUMNS))
 
 
@@ -35,7 +36,7 @@ def test_the_shape_is_the_one_that_was_fixed() -> None:
 def test_a_day_is_the_same_whatever_was_read_before_and_differs_between_seeds() -> None:
     alone, together = table(WORLD, 9, 10), table(WORLD, 0, 12)
     times = together.column("ts").cast(pa.int64()).to_numpy()
-    within = (times >= WORLD.midnight(9)) & (times < WORLD.midnight(10))
+    within = (times >= midnight(WORLD.start, 9)) & (times < midnight(WORLD.start, 10))
     assert together.filter(pa.array(within)).equals(alone.combine_chunks()) and (np.diff(times) > 0).all()
     assert not table(build(Part(use="repeat-world", options={"seed": 4})), 9, 10).equals(alone)
 

@@ -10,6 +10,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.strategy import models_of
 from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.training.weight_average import Snapshot, average_weights
@@ -115,7 +116,7 @@ def test_an_empty_period_leaves_the_choice():
 
 def test_lookback_and_models_are_the_learners():
     assert AverageWeights(Says((1.0,), lookback=7)).lookback == 7
-    assert AverageWeights(LEARNER).models is None
+    assert models_of(AverageWeights(LEARNER)) is None
 
 
 def test_blend_refuses_a_newest_that_does_not_count():

@@ -18,7 +18,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.retrain import _is_machine_error
+from nightloop.tasks.retrain import _raise_machine_error
 from nightloop.tasks.retraining.distillation_loss import Distil
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -94,7 +94,8 @@ def test_where_there_is_no_gpu_the_night_stops_with_a_sentence(monkeypatch: pyte
     logs = logs_for("MF")
     with pytest.raises(ConflictError, match="torch finds no GPU on this machine") as raised:
         fit(MF(width=6), initial_weights(MF(width=6), logs), logs, ON_GPU)
-    assert _is_machine_error(raised.value)  # the night can be run again where there is one; the strategy did not fail
+    with pytest.raises(ConflictError):  # the night can be run again where there is one; the strategy did not fail
+        _raise_machine_error(raised.value, "retrain")
 
 
 def test_what_trains_on_the_cpu_alone_refuses_a_gpu() -> None:
