@@ -54,11 +54,17 @@ def format_mistake(text: str) -> str:
         return f"it has the {twice} twice: %m is the month and %M the minute"
     lacking = next((n for n, (_, count) in enumerate(counts) if not count), len(counts))
     if finer := next((name for name, count in counts[lacking:] if count), ""):
-        return f"it has the {finer} and not the {counts[lacking][0]}, which would be the first for all times: %m is the month and %M the minute"
+        return (
+            f"it has the {finer} and not the {counts[lacking][0]}, which would be the first for all times: %m is the month and %M the "
+            "minute"
+        )
     if "I" in given and "p" not in given:
         return "%I is an hour of a clock of 12 hours, and without AM or PM (%p) afternoons would be mornings: give %H, or %I and %p"
     if zone := ZONE.search(words):
-        return f"{zone[0].strip()!r} is only a text there, and times would be read as UTC: write %z for an offset, %Z for the name of a zone"
+        return (
+            f"{zone[0].strip()!r} is only a text there, and times would be read as UTC: write %z for an offset, %Z for the name of a "
+            "zone"
+        )
     return ""
 
 

@@ -141,7 +141,11 @@ BAD = [
     ("user", "00000000-0000-0000-0000-000000000000", "user/forbidden"),
     ("item", "['a', 'b']", "item/forbidden"),
     ("user", '{"id": 1}', "user/forbidden"),
-    ("user", "37a6259cc0c1dae299a7866489dff0bd", "user/forbidden"),  # appsmith 27610: the MD5 of null, and the SHA-256 of undefined
+    (
+        "user",
+        "37a6259cc0c1dae299a7866489dff0bd",
+        "user/forbidden",
+    ),  # appsmith 27610: the MD5 of null, and the SHA-256 of undefined
     ("user", "eb045d78d273107348b0300c01d29b7552d622abbc6faf81b3ec55359aa9950c", "user/forbidden"),
     ("user", 'Optional("u7")', "user/forbidden"),  # awesome-ios 899
     ("item", "Some(7)", "item/forbidden"),
