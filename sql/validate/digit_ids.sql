@@ -6,20 +6,17 @@
 -- $padding VARCHAR: a regular expression for such ids
 -- $start VARCHAR: one for what is removed at their start
 -- $end VARCHAR: one for an id with zeros at the end of its fraction; its first group is the id without them
-WITH clean AS (
-    SELECT CASE WHEN $role = 'user' THEN "user" ELSE item END AS id
-    FROM clean_rows
+WITH ids AS (
+    SELECT id
+    FROM clean_ids
+    WHERE role = $role
 ),
 asked AS (
     SELECT $padded OR coalesce(bool_or(id[1] IN ('0', '+') OR id[-1] = '0' AND contains(id, '.')) AND bool_or(regexp_full_match(id, $padding)), false) AS asked
-    FROM clean
-),
-ids AS (
-    SELECT DISTINCT id
-    FROM clean
-    WHERE (SELECT asked FROM asked) AND regexp_full_match(id, '[+]?[0-9]+([.][0-9]+)?')
+    FROM ids
 )
 SELECT id
 FROM ids
+WHERE (SELECT asked FROM asked) AND regexp_full_match(id, '[+]?[0-9]+([.][0-9]+)?')
 ORDER BY md5(regexp_replace(regexp_replace(id, $start, ''), $end, '\1')), id
 LIMIT 10000

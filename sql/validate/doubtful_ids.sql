@@ -2,17 +2,9 @@
 -- with a digit, with blanks, commas, semicolons or | between them; how many look like the dates that a spreadsheet makes of 1-2 or MAR1; how
 -- many of six characters or more differ from others in the case of letters alone, as UUIDs of SQL Server and of other programs do; and the
 -- least id of each kind.
-WITH clean AS (
-    SELECT "user", item
-    FROM clean_rows
-),
-ids AS (
-    SELECT DISTINCT role, id
-    FROM (UNPIVOT clean ON "user", item INTO NAME role VALUE id)
-),
-cased AS (
+WITH cased AS (
     SELECT role, count(*) AS ids, min(id) AS one, max(id) AS other
-    FROM ids
+    FROM clean_ids
     WHERE length(id) >= 6 AND lower(id) <> upper(id)
     GROUP BY role, lower(id)
     HAVING count(*) > 1
@@ -30,7 +22,7 @@ judged AS (
         CASE WHEN strlen(id) < 12 AND (contains(id, '-') OR contains(id, '/')) THEN regexp_full_match(
             id, '(?:[0-9]{1,2}-)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:-[0-9]{2,4})?|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}'
         ) ELSE false END AS dated
-    FROM ids
+    FROM clean_ids
 )
 SELECT
     role, count(*) AS ids, count(*) FILTER (several)::DOUBLE AS several, min(id) FILTER (several) AS one_of_several,

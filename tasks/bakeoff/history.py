@@ -74,8 +74,9 @@ def validated_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: 
         if override is not None and override.kind == "skip":
             continue
         accepted = override.reason if override is not None else None
+        read = {earlier.period: earlier.version for earlier in replayed}
         outcome = _load_passed(
-            objects, warehouse, plan, (index, version), replayed, EarlierNights(statistics, vocabulary), accepted
+            objects, warehouse, plan, (index, version), replayed, EarlierNights(statistics, vocabulary, read), accepted
         )
         statistics = [*statistics, outcome.validated.statistics]
         vocabulary = reduce(grow_vocabulary, clean_ids(warehouse, plan, index, version), vocabulary)

@@ -139,6 +139,10 @@ class Expectations(Frozen):
         default_factory=lambda: Limit(severity="warn", most=0.6),
         description="Share of rows that are earlier than the row that arrived before them.",
     )
+    repeated_items: Limit = Field(
+        default_factory=lambda: Limit(severity="warn", most=0.05),
+        description="Share of rows whose item their user took before, in a plan of rankings without `ranking: {repeats: true}`.",
+    )
     psi: Drift = Field(
         default_factory=lambda: Drift(most=0.25), description="Population stability index, each categorical column."
     )
@@ -148,7 +152,7 @@ class Expectations(Frozen):
 
     @property
     def severities(self) -> Sequence[Severity]:
-        """The severity of each check. If all are `off`, a night is stopped, because nothing would be checked."""
+        """The severity of each check that every plan has. If all are `off`, a night is stopped, because nothing would be checked."""
         checks = (
             self.volume,
             self.label_rate,

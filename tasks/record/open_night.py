@@ -110,21 +110,25 @@ def _validate_landings(
         vocabulary = vocabulary_from_bytes(blobs.get(objects, previous.vocabulary))
     chain = list(walk_back(objects, previous))[::-1]
     statistics = history_statistics(chain)
-    earlier = [(read.period, read.digest) for link in chain if link.outcome == "complete" for read in link.logs]
+    read = [logs for link in chain if link.outcome == "complete" for logs in link.logs]
+    earlier, versions = [(logs.period, logs.digest) for logs in read], {logs.period: logs.version for logs in read}
     results: list[ValidatedPeriod] = []
     for landing in landings:
         override = read_override(objects, plan.pipeline, landing.place)
         accepted = override.reason if override and override.kind == "accept" else None
         at = (landing.period, landing.version)
         outcome = load_validation(
-            objects, warehouse, plan, at, EarlierNights(statistics, vocabulary), earlier, accepted
+            objects, warehouse, plan, at, EarlierNights(statistics, vocabulary, versions), earlier, accepted
         )
         if outcome.validated.verdict != "blocked":
             vocabulary = reduce(
                 grow_vocabulary, clean_ids(warehouse, plan, landing.period, landing.version), vocabulary
             )
             statistics = [*statistics, outcome.validated.statistics]
-            earlier = [*earlier, (landing.period, outcome.digest)]
+            earlier, versions = (
+                [*earlier, (landing.period, outcome.digest)],
+                {**versions, landing.period: landing.version},
+            )
         logs = PeriodLogs(
             period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
             quarantined=outcome.quarantined,

@@ -14,6 +14,9 @@ OLD = 788_918_400_000_000  # 1995-01-01: the oldest public logs are younger
 EARLY = 94_694_400_000_000  # 1973-01-01: times that count from 0 on are before it
 COUNTED = 10_000_000_000  # 10,000 s after the start of 1970: a log whose times count its rows begins before it
 DAY = 86_400_000_000
+# A control character U+0080 to U+009F, which are letters of cp1252 and bytes of most other encodings; and the letters that UTF-8 becomes in
+# latin-1 and cp1252.
+MISREAD = r"[\x{80}-\x{9f}]|[ÂÃ][\x{a0}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
 CHANCE = 0.01  # of all ids: so many random ones differ in the case of letters alone
@@ -31,8 +34,10 @@ def doubtful_value_checks(warehouse: Warehouse, columns: Columns, period: Period
 
 def _other_encodings(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
     """A check for each column of texts in which some have characters that only a wrong encoding leaves."""
-    texts = ["user", "item", *(name for name in columns.categorical if name not in (columns.user, columns.item))]
-    for row in warehouse.query("validate/misread_texts", {"columns": texts}).to_pylist():
+    rows = warehouse.query("validate/misread_ids", {"signs": MISREAD}).to_pylist()
+    if texts := [name for name in columns.categorical if name not in (columns.user, columns.item)]:
+        rows += warehouse.query("validate/misread_texts", {"columns": texts, "signs": MISREAD}).to_pylist()
+    for row in rows:
         name = row["field"] if row["field"] in columns.categorical else getattr(columns, row["field"])
         example = (
             f"{ascii(row['value'])[:80]}. Such characters are left of a text that was read in another encoding than it was written in, "

@@ -7,8 +7,8 @@ Rows are streamed, a batch at a time, so memory does not grow with the period. M
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -28,6 +28,7 @@ from nightloop.tasks.validation.bunched_times import bunched_time_checks
 from nightloop.tasks.validation.category_writings import category_writing_checks
 from nightloop.tasks.validation.changed_repeats import changed_repeat_checks
 from nightloop.tasks.validation.clean_copy import clean_rows
+from nightloop.tasks.validation.deciding_values import comparable, deciding_values
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.export_limits import export_limit_checks
@@ -38,7 +39,7 @@ from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.rounded_ids import rounded_id_checks
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
-from nightloop.tasks.validation.statistics import count_rows, describe_rewritten_id, measure
+from nightloop.tasks.validation.statistics import count_rows, describe_rewritten_id, measure, repeated_share
 from nightloop.tasks.validation.unicode_forms import two_form_checks
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class EarlierNights:
 
     history: History = ()  # oldest first
     vocabulary: Vocabulary | None = None
+    versions: Mapping[int, int] = field(default_factory=dict)  # of the periods that they read, by index
 
 
 def import_in_background() -> None:
@@ -87,6 +89,8 @@ def validate_period(
     counts, known = count_rows(warehouse, period.index, version), nights.vocabulary
     with clean_rows(warehouse, period.index, version, counts["clean"] * len(plan.columns.names)):
         statistics = measure(warehouse, plan.columns, counts, known)
+        if counts["clean"] and plan.family == "ranking" and not plan.ranking.repeats:
+            statistics["repeated_share"] = repeated_share(warehouse, counts["clean"], nights.versions)
         checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
         checks += two_form_checks(warehouse, known)
         checks += rounded_id_checks(warehouse)
@@ -118,8 +122,9 @@ def _quarantine_rows(warehouse: Warehouse, rules: Sequence[RowRule], period: int
     """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
     version_key = {"period": period, "version": version}
     arrivals_by_rule: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
-    for batch in _batches(warehouse, version_key) if rules else ():
-        for code, arrivals in _find_broken(rules, batch).items():
+    suspect = _find_suspect_rules(rules, _batches(warehouse, version_key)) if rules else []
+    for batch in _batches(warehouse, version_key) if suspect else ():
+        for code, arrivals in _find_broken(suspect, batch).items():
             arrivals_by_rule[code].append(arrivals)
     aside = {code: np.sort(np.concatenate(parts)) for code, parts in arrivals_by_rule.items() if parts}
     codes = np.repeat(np.array([*aside, ""], dtype=object), [*(len(rows) for rows in aside.values()), 0])
@@ -165,42 +170,26 @@ def _examples(
     return tuple((row["arrival"], row["value"]) for row in rows)
 
 
+def _find_suspect_rules(rules: Sequence[RowRule], batches: Iterable[pa.Table]) -> list[RowRule]:
+    """The rules that some row breaks: only the few values that decide them are put to them, because most nights are clean."""
+    suspect: set[str] = set()
+    for values in deciding_values(rules, batches, BATCH):
+        suspect |= {code for code, broken in _judge_values(rules, values).items() if broken}
+    return [rule for rule in rules if rule.code in suspect]
+
+
 def _find_broken(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
-    """Arrivals of the rows that break each rule, by its code.
-
-    A rule is put first to the few values that decide it (of a range: the smallest and the largest) and, only if one of
-    those breaks it, to every value of the column: most nights are clean.
-    """
-    columns = {name: _make_comparable(rows.column(name)) for name in {rule.column for rule in rules}}
-    suspects = _judge_values(rules, {rule.code: _select_deciding(rule, columns[rule.column]) for rule in rules})
-    suspect = [rule for rule in rules if suspects[rule.code]]
-    coded = {name: columns[name].dictionary_encode("encode") for name in {rule.column for rule in suspect}}
-    broken = _judge_values(suspect, {rule.code: coded[rule.column].dictionary for rule in suspect})
+    """Arrivals of the rows that break each rule, by its code."""
+    columns = {
+        name: comparable(rows.column(name)).dictionary_encode("encode") for name in {rule.column for rule in rules}
+    }
+    broken = _judge_values(rules, {rule.code: columns[rule.column].dictionary for rule in rules})
     arrival, arrivals = rows.column("arrival").to_numpy(), {}
-    for code, values in {rule.code: coded[rule.column] for rule in suspect}.items():
-        bad = np.isin(np.arange(len(values.dictionary)), broken[code])
-        arrivals[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
+    for rule in rules:
+        values = columns[rule.column]
+        bad = np.isin(np.arange(len(values.dictionary)), broken[rule.code])
+        arrivals[rule.code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
     return arrivals
-
-
-def _make_comparable(column: pa.ChunkedArray) -> pa.Array:
-    """A column as rules compare it: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
-    values = column.combine_chunks()
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), math.inf, values)
-    return values
-
-
-def _select_deciding(rule: RowRule, values: pa.Array) -> pa.Array:
-    """The few values of a column, at least one, of which some break the rule exactly when some of the column do."""
-    if rule.kind == "null":
-        return pa.nulls(1, values.type) if values.null_count else values.slice(0, 1)
-    if rule.kind in ("range", "outside") and not pa.types.is_string(values.type):
-        ends = pc.min_max(values)
-        return pa.array([ends["min"].as_py(), ends["max"].as_py()], values.type)
-    return pc.unique(values)
 
 
 def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> dict[str, list[int]]:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nightloop.tasks.plan.expectations import Band, Drift, Expectations, Limit, Severity, Sudden
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.drift import QUANTILES, History, allowed_range, ks, psi, reference_values, with_prefix
 
+TAKEN_AGAIN = (
+    "people take items again, and this plan neither ranks nor recommends what a user took before. Set `ranking: {repeats: true}`; or, if "
+    "new items alone are to be recommended, raise `most` of `expectations: repeated_items`"
+)
 CERTAIN = 3.09  # standard deviations: exceeded by chance once in a thousand nights
 
 
@@ -60,6 +64,9 @@ def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, fl
         _limit("share outside the period", plan.outside_period, "outside_share", tonight),
         _limit("share out of order", plan.out_of_order, "out_of_order_share", tonight),
     ]
+    if "repeated_share" in tonight:
+        name = "share of rows with an item that their user took before"
+        checks.append(replace(_limit(name, plan.repeated_items, "repeated_share", tonight), example=TAKEN_AGAIN))
     if columns.label is not None:
         checks.append(_band("label rate", plan.label_rate, "label_rate", tonight, history))
     for name, band, key in (

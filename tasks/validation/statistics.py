@@ -1,7 +1,7 @@
 """Statistics of one period: what its checks use now, and what later nights compute their ranges from.
 
 Names: rows, clean, label_rate, new_user_rate, new_item_rate, quarantine_share, duplicate_share, outside_share,
-out_of_order_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
+out_of_order_share, repeated_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
 their MD5, so that a column of a million values stays small and comparable for ever); number/<column>/<quantile>.
 """
 
@@ -19,7 +19,8 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 
 COMPARED = 100_000  # known ids that a new one is compared with
-SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that memory stays flat
+SAMPLE = 200_000  # rows that quantiles and repeated items are taken over: every n-th one, or of every n-th user
+REMEMBERED = 7  # earlier periods in which an item may have been taken before
 
 
 def count_rows(warehouse: Warehouse, period: int, version: int) -> dict[str, Any]:
@@ -45,6 +46,15 @@ def measure(
         if vocabulary is not None:
             statistics |= _new_id_rates(warehouse, vocabulary)
     return {name: value for name, value in statistics.items() if math.isfinite(value)}
+
+
+def repeated_share(warehouse: Warehouse, clean: int, versions: Mapping[int, int]) -> float:
+    """The share of the `clean_rows` whose item their user took in an earlier row, of these or of the last earlier `versions`, by period."""
+    last = sorted(versions.items())[-REMEMBERED:]
+    asked = {
+        "stride": max(1, math.ceil(clean / SAMPLE)), "periods": [index for index, _ in last], "versions": [number for _, number in last],
+    }  # fmt: skip
+    return float(warehouse.query("validate/repeated_items", asked).column("share")[0].as_py() or 0.0)
 
 
 def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
@@ -73,14 +83,12 @@ def describe_rewritten_id(warehouse: Warehouse, vocabulary: Vocabulary, role: st
     """A new id of the period beside a known one that may be the same in another writing, in words."""
     known_ids = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
     plain = {form: id_ for id_ in reversed(known_ids) if id_ for form in _forms(id_)}
-    first = ""
-    for batch in warehouse.stream("validate/value_counts", {"columns": [role]}):
-        values = batch.column("value")
-        for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
-            first = first or value
-            if same := next((plain[form] for form in _forms(value) if form in plain), ""):
-                return f"{value[:60]!r} is new; {same[:60]!r} is known"
-    return f"{first[:60]!r} is new; known are such as {str(next(iter(known_ids), ''))[:60]!r}"
+    ids = warehouse.query("validate/id_counts", {"roles": [role]}).column("id").combine_chunks()
+    new = sorted(ids.filter(pa.array(encode(vocabulary, role, ids) < 0)).to_pylist())
+    for id_ in new:
+        if same := next((plain[form] for form in _forms(id_) if form in plain), ""):
+            return f"{id_[:60]!r} is new; {same[:60]!r} is known"
+    return f"{next(iter(new), '')[:60]!r} is new; known are such as {str(next(iter(known_ids), ''))[:60]!r}"
 
 
 def _forms(id_: str) -> list[str]:
@@ -92,10 +100,10 @@ def _forms(id_: str) -> list[str]:
 def _new_id_rates(warehouse: Warehouse, vocabulary: Vocabulary) -> dict[str, float]:
     """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
     new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
-    for batch in warehouse.stream("validate/value_counts", {"columns": ["user", "item"]}):
+    for batch in warehouse.stream("validate/id_counts", {"roles": ["user", "item"]}):
         for role in new:
-            part = batch.filter(pc.equal(batch.column("field"), role))
+            part = batch.filter(pc.equal(batch.column("role"), role))
             rows = part.column("rows").to_numpy()
-            new[role] += int(rows[encode(vocabulary, role, part.column("value")) < 0].sum())
+            new[role] += int(rows[encode(vocabulary, role, part.column("id")) < 0].sum())
             total[role] += int(rows.sum())
     return {f"new_{role}_rate": new[role] / total[role] if total[role] else math.nan for role in new}

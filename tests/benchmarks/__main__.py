@@ -43,6 +43,7 @@ BENCHMARKS = {
     "gate-year": "gate_year",
     "tune-gain": "tune_gain",
     "parallel-strategies": "parallel_strategies",
+    "postgres-s3": "postgres_s3",
     "scaling": "scaling",
     "growth": "growth",
     "criteo-shape": "criteo_shape",

@@ -72,11 +72,11 @@ def run() -> dict[str, object]:
 def night(sizes: dict[str, int]) -> dict[str, float]:
     """What the last night of a new pipeline of such sizes takes."""
     with tempfile.TemporaryDirectory(prefix="nightloop-bench-") as home:
-        _alone(build, home, sizes)
-        return _alone(measure, home, sizes)
+        run_alone(build, home, sizes)
+        return run_alone(measure, home, sizes)
 
 
-def _alone(work: Callable[[Path, dict[str, int]], T], home: str, sizes: dict[str, int]) -> T:
+def run_alone(work: Callable[[Path, dict[str, int]], T], home: str, sizes: dict[str, int]) -> T:
     """The result of a function in a new process whose home is under `home`."""
     os.environ |= {"NIGHTLOOP_HOME": f"{home}/home", "NIGHTLOOP_PREFECT": "0", "NIGHTLOOP_RUNNER": "sequential"}
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
@@ -117,17 +117,17 @@ def measure(place: Path, sizes: dict[str, int]) -> dict[str, float]:
         return read(self, key)
 
     Directory.read = counting
-    before, stored = _processor(), _stored(place)
+    before, stored = processor_seconds(), _stored(place)
     nightly(plan, days[-1])
     return {
-        "CPU seconds": round(_processor() - before, 2),
+        "CPU seconds": round(processor_seconds() - before, 2),
         "MiB": int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) // 1024,
         "reads": counted["reads"],
         "kB": (_stored(place) - stored) // 1000,
     }
 
 
-def _processor() -> float:
+def processor_seconds() -> float:
     """CPU seconds of this process and of those that it has ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from pyarrow import parquet
@@ -347,3 +348,12 @@ def test_the_report_is_current_on_every_machine_whichever_ran_the_night(
     assert Path(report(str(tiny.path))["path"]).read_bytes() == stored.read_bytes() and stored.stat().st_size > 1_000
     stored.unlink()
     assert status(str(tiny.path))["report"] is None
+
+
+def test_a_night_counts_items_that_users_took_since_earlier_periods(tiny: Tiny) -> None:
+    days = [pd.read_parquet(tiny.home / "in" / f"{tiny.name(day)}.parquet") for day in (0, 1, 2)]
+    pairs = [pd.Series(list(zip(day["user_id"].astype(str), day["item_id"].astype(str), strict=True))) for day in days]
+    earlier = set(pairs[0]) | set(pairs[1])
+    expected = (pairs[2].isin(earlier) | pairs[2].duplicated()).mean()
+    statistics = tiny.chain()[2].validated[-1].statistics
+    assert statistics["repeated_share"] == pytest.approx(expected) and pairs[2].duplicated().mean() < expected - 0.1

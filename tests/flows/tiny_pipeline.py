@@ -27,6 +27,7 @@ from nightloop.tasks.sources.simulated import Simulated
 
 WORLD = Simulated(users=60, items=40, rows=250, start="2026-01-01", seed=3)
 HISTORY = 2
+QUIET = {"repeated_items": {"severity": "off", "most": 1.0}}  # so few users take many items again
 WHEN = "2026-02-01T02:00:00+00:00"
 
 
@@ -83,6 +84,7 @@ def raw_plan(home: Path, changes: Mapping[str, Any] | None = None) -> dict[str, 
             "popular": {"use": "Popularity"},
         },
         "ranking": {"negatives": 20},
+        "expectations": QUIET,
         "gate": {"evidence_nights": 2, "resamples": 200},
     }
     return {**plan, **(changes or {})}

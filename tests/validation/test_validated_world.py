@@ -16,7 +16,7 @@ from nightloop.tasks.data.clean_rows import clean_digest
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import Period, period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
+from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan, Ranking
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.simulation.deliver import spoil_delivery
 from nightloop.tasks.sources.simulated import Simulated
@@ -51,6 +51,7 @@ def plan(**expectations: object) -> Plan:
         pretrain=Part(use="FullRetrain"),
         model=Part(use="MF"),
         strategies={"a": Part(use="NoUpdate")},
+        ranking=Ranking(repeats=True),  # its users take items again
         expectations=expectations,  # type: ignore[arg-type]
     )
 
