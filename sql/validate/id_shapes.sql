@@ -2,17 +2,9 @@
 -- how many different lengths the ids have that are at most 30 characters shorter, how many ids have the most frequent of these lengths, the
 -- least of the longest ids; how many ids are numbers with a sign between thousands, 1.234 or 1'234, in how many lengths they begin, counting
 -- whole numbers of three digits or fewer as one, how many ids are other numbers of four digits or more, and the least id with such a sign.
-WITH clean AS (
-    SELECT "user", item
-    FROM clean_rows
-),
-ids AS (
-    SELECT DISTINCT role, id
-    FROM (UNPIVOT clean ON "user", item INTO NAME role VALUE id)
-),
-sized AS (
+WITH sized AS (
     SELECT role, length(id) AS size, count(*) AS ids, min(id) AS id
-    FROM ids
+    FROM clean_ids
     GROUP BY role, size
 ),
 longest AS (
@@ -30,7 +22,7 @@ judged AS (
     SELECT
         role, id, regexp_full_match(id, '[0-9]{1,3}') AS small,
         regexp_full_match(id, '[1-9][0-9]{0,2}(?:[.][0-9]{3})+|[1-9][0-9]{0,2}(?:[''’][0-9]{3})+') AS parted
-    FROM ids
+    FROM clean_ids
     WHERE id[1] BETWEEN '0' AND '9'
 ),
 numbers AS (
