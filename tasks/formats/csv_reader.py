@@ -105,7 +105,7 @@ def read_delimited(
         if layout.names[-1] in never_empty:  # a delimiter after it is none too many
             layouts[file] = replace(layout, spare=ANY)
 
-    marks = deletion_marks((name for layout in layouts.values() for name in layout.names), wanted)
+    marks = deletion_marks((name for layout in layouts.values() for name in layout.names), wanted, columns)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
         return layouts[file], _needs_line_by_line(warehouse, file, layouts[file], dialect), in_path(file)

@@ -41,26 +41,64 @@ MARKS: dict[str, tuple[str, ...]] = {  # (): every value says so
 }  # fmt: skip
 
 
-def deletion_marks(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
-    """The columns that may mark rows as deleted and that the plan does not name. Of two that differ in case alone: the first."""
-    marks = {name.lower(): name for name in reversed([*names]) if name.lower() in MARKS and name not in wanted}
+# Without capitals and signs: columns that say what an event was, those with how many items were bought, and events that undo another one
+# or say that a user does not want the item.
+EVENTS = ("event", "eventtype", "eventname", "action", "actiontype", "actionname", "activity", "activitytype", "behavior", "behaviour",
+          "behaviortype", "interaction", "interactiontype", "type", "status", "orderstatus", "financialstatus")  # fmt: skip
+QUANTITIES = ("quantity", "qty", "itemquantity", "orderquantity", "orderqty", "lineitemquantity", "units")
+UNDONE = ("removefromcart", "removefrombasket", "removefromwishlist", "removefromfavorites", "deletefromcart", "deletefrombasket",
+          "cartremove", "productremoved", "productremovedfromwishlist", "unlike", "unfavorite", "unfavourite", "unfollow", "unsave",
+          "unbookmark", "unsubscribe", "dislike", "downvote", "thumbsdown", "notinterested", "uninstall", "returned", "refund", "refunded",
+          "orderrefunded", "wcrefunded", "cancel", "canceled", "cancelled", "ordercancelled", "wccancelled", "voided",
+          "chargeback")  # fmt: skip
+BELOW_ZERO = "^-[0-9.,]*[1-9]"
+
+
+def deletion_marks(names: Iterable[str], wanted: Sequence[str], columns: Columns) -> list[str]:
+    """The columns that may mark rows as deleted, or as undone if no label says so, and that the plan does not name. Of two that differ in
+    case alone: the first."""
+    also = () if columns.label else (*EVENTS, *QUANTITIES)
+    marks = {
+        name.lower(): name
+        for name in reversed([*names])
+        if (name.lower() in MARKS or _plain(name) in also) and name not in wanted
+    }
     return [name for name in marks.values() if not similar_name(name, wanted)]
 
 
 def without_marks(batches: Iterable[pa.RecordBatch], marks: Sequence[str], place: str) -> Iterator[pa.RecordBatch]:
-    """The batches without the columns `marks`. Raises DataError if a row is marked as deleted or replaced in one of them."""
+    """The batches without the columns `marks`. Raises DataError if a row is marked as deleted, replaced or undone in one of them."""
     for batch in batches:
         for name in marks:
             if pa.types.is_nested(batch.column(name).type):
                 continue
-            values = as_text(flat_column(batch, name))
-            if found := values.filter(_is_marked(values, MARKS[name.lower()]))[:1].to_pylist():
-                raise DataError(
-                    f"{place}: the column {name[:60]!r} marks rows as deleted or changed, such as with {found[0][:60]!r}, and they would "
-                    "be read as events. Write the rows that are valid, each with its newest values. If the column means something else, "
-                    "rename it"
+            values = pc.unique(as_text(flat_column(batch, name)))
+            deleted = name.lower() in MARKS
+            if found := values.filter(_is_marked(values, MARKS[name.lower()]) if deleted else _is_undone(values, name)):
+                such = repr(found[0].as_py()[:60])
+                what = (
+                    f"marks rows as deleted or changed, such as with {such}, and they would be read as events. Write the rows that are "
+                    "valid, each with its newest values. If the column means something else, rename it"
                 )
+                if not deleted:
+                    what = (
+                        f"holds {such}, and the plan has no label: such a row would say that a user took an item. Leave these rows out, or "
+                        "name a label that is 0 for them. If they are meant so, name the column as categorical in the plan's `columns`"
+                    )
+                raise DataError(f"{place}: the column {name[:60]!r} {what}")
         yield batch.drop_columns([*marks]) if marks else batch
+
+
+def _plain(text: str) -> str:
+    """A text without capitals and signs."""
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def _is_undone(values: pa.Array, name: str) -> pa.Array:
+    """Which values of a column undo another event, or are numbers below 0 of items."""
+    if _plain(name) in QUANTITIES:
+        return pc.match_substring_regex(values, BELOW_ZERO)
+    return pc.is_in(pc.replace_substring_regex(pc.utf8_lower(values), "[^a-z0-9]+", ""), pa.array(UNDONE))
 
 
 def _is_marked(values: pa.Array, words: Sequence[str]) -> pa.Array:

@@ -76,7 +76,7 @@ def read_json_lines(
                 )
             if key["nested"] and name in single:
                 raise DataError(nested_values(file, name, key["example"]))
-    marks = deletion_marks(found, wanted)
+    marks = deletion_marks(found, wanted, columns)
     asked = [*wanted, *marks]
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in asked}
     parameters = {

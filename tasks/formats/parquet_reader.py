@@ -45,7 +45,7 @@ def read_parquet(
         if not warehouse.head:
             check_pages(warehouse, file, [name for name in wanted if name in names])
 
-    marks = deletion_marks((column.name for found in types.values() for column in found), wanted)
+    marks = deletion_marks((column.name for found in types.values() for column in found), wanted, columns)
     wanted = [*wanted, *marks]
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:

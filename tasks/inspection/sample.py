@@ -58,6 +58,7 @@ class SampleNotes:
     thousands: dict[str, str] = field(default_factory=dict)
     # file -> rows, rows outside its period, first and last time
     outside: dict[str, list[int]] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)  # file -> its rows, if none was left out
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def _rows(
             left = None if left is None else left - batch.num_rows
             if left == 0:
                 notes.cut = True
+                notes.files.pop(file, None)
                 break
 
 
@@ -151,6 +153,7 @@ def _take_notes(
     columns = plan.columns
     for file, batch in rows:
         notes.rows += batch.num_rows
+        notes.files[file] = notes.files.get(file, 0) + batch.num_rows
         head = batch.slice(0, 200)
         if "_micros" in batch.schema.names:
             micros = batch.column("_micros").drop_null().to_numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -19,19 +20,27 @@ LARGEST = 1e30  # models read numbers as float32; values near its limit are not 
 # 64 bits that R takes for a float, ="0012" and '0012 as one is told to keep text, 1,234 as a report shows 1234, a list or an object
 # written as text, or an id in quotes that its file was not read without, such as b'138' as Python shows bytes. A placeholder that no
 # program filled in: {user_id}, ${GAID}, %%ADID%%, __IDFA__, and Debezium's for a value that did not change. Errors of spreadsheets, and
-# #### of a column that was too narrow. The MD5, SHA-1 and SHA-256 of an empty text.
+# #### of a column that was too narrow. The MD5, SHA-1 and SHA-256 of an empty text and of words for nobody. What a program wrote of an
+# object instead of its value: Optional("12") of Swift, np.int64(12), [B@6d06d69c and com.shop.User@1b6d3586 of Java, System.Byte[], and
+# <User object at 0x7f2c>. The ids that many devices have: 02:00:00:00:00:00, 9774d56d682e549c and fifteen, sixteen or 32 zeros.
 # Without \s and \d pandas can use Arrow: five times faster.
+NO_WORDS = ("", "null", "NULL", "undefined", "None", "nan", "unknown", "00000000-0000-0000-0000-000000000000")
+NO_HASHES = "|".join(
+    hashlib.new(name, word.encode()).hexdigest() for name in ("md5", "sha1", "sha256") for word in NO_WORDS
+)
 NOBODY = (
     r"(?i)^ *$|^(?:nan|nat|null|none|nil|undefined|unknown|[-+]?inf(?:inity)?|#?n/?a|-|\?|\.)$"
     r"|^\((?:null|none|other|unknown|not set)\)$|^<(?:null|none|nil)>$|^[^a-z0-9]*(?:[a-z]{2}_)?null(?:_(?:string|value))?[^a-z0-9]*$"
     r"|^__[a-z][a-z0-9_]*__$|^[$#%]?\{+[ a-z_.]+\}+$|^%%.*%%$"
-    r"|^(?:d41d8cd98f00b204e9800998ecf8427e|da39a3ee5e6b4b0d3255bfef95601890afd80709"
-    r"|e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855)$"
+    rf"|^(?:{NO_HASHES})$|^(?:02|00)(?::00){{5}}$|^9774d56d682e549c$|^0{{15,16}}$|^0{{32}}$"
+    r"|^(?:optional|some)\(.*\)$|^(?:np|numpy)\.[a-z]+[0-9]*_?\(.*\)$|^\[+(?:[bcdfijsz]|l[a-z0-9_.$]+;)@[0-9a-f]+$"
+    r"|^(?:[a-z_][a-z0-9_$]*\.){2,}[a-z_][a-z0-9_$]*@[0-9a-f]{5,8}$|^<.* at 0x[0-9a-f]+>$|^#<.*>$"
+    r"|^system\.(?:[a-z0-9.]+(?:\[\]|`.*)|object)$"
     r"|^#(?:[a-z]+|div/0)[!?]$|^#(?:getting_data|#+)$|^err:5[0-9]{2}$|^__debezium_unavailable_value$"
     r"|^0{8}-0{4}-0{4}-0{4}-0{12}$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
     r'|^-?[0-9](?:[.,][0-9]+e\+?|e\+)[0-9]{1,3}$|^-?[0-9.]+e-3[0-2][0-9]$|^-?(?:9[0-9]{15}|[0-9]{17,})\.0$|^="|^\[.*\]$|^\{.*:.*\}$'
-    r"|^'(?:[-+=@]|0[0-9]|[0-9]{5})|^-?[1-9][0-9]{0,2}(?:[,\u00a0\u202f][0-9]{3})+$"
-    "|^b?[\"'`\u2018-\u201f\u00ab].*[\"'`\u2018-\u201f\u00bb]$"
+    r"|^'(?:[-+=@]|0[0-9]|[0-9]{5})"
+    "|^-?[1-9][0-9]{0,2}(?:[,\u00a0\u202f][0-9]{3})+$|^b?[\"'`\u2018-\u201f\u00ab].*[\"'`\u2018-\u201f\u00bb]$"
 )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import datetime
 from typing import Literal
 
@@ -18,7 +17,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.leading_metric import CATALOGUE, leading_metric
-from nightloop.tasks.plan.plan_times import calendar_mistakes, cron_mistake
+from nightloop.tasks.plan.plan_times import calendar_mistakes, cron_mistake, format_mistake
 from nightloop.tasks.plan.redact import redacted_head
 from nightloop.tasks.plan.serving_options import Serving
 
@@ -97,12 +96,8 @@ class Columns(Frozen):
             return self
         if self.time_unit not in ("auto", "text"):
             raise PlanError(f"time_format and time_unit {self.time_unit} both say how times are written: leave one out")
-        left = re.sub(r"%(-?[dHIjmMSy]|[aAbBfgnpYzZ%])", "", self.time_format)
-        if "%" in left or not re.search("%(-?y|Y)", self.time_format):
-            raise PlanError(
-                f"time_format {redacted_head(self.time_format, 60)!r} is not valid: give the year (%Y), month (%m), day (%d) and time "
-                "of day (%H:%M:%S) as for strptime, such as %d.%m.%Y %H:%M; with a - only before d, H, I, j, m, M, S and y"
-            )
+        if mistake := format_mistake(self.time_format):
+            raise PlanError(f"time_format {redacted_head(self.time_format, 60)!r} is not valid: {mistake}")
         return self
 
     @model_validator(mode="after")

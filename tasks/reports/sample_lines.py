@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from nightloop.tasks.inspection.sample import Sample
 from nightloop.tasks.plan.plan import Calendar, Plan
 from nightloop.tasks.reports.format import plain, plural
+from nightloop.tasks.validation.export_limits import LIMITS, at_limit
 
 OLD = "1995"  # the oldest public logs are younger
 LAST_OLD = "1998"  # no log ends before it; seconds since 2001, as programs of Apple have them, do until 2029
@@ -27,6 +28,9 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"the column {plain(sample.notes.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
             "64-bit floats or as integers"
         )
+    texts += [
+        f"{plain(file, 200)}: {at_limit(rows)}" for file, rows in sample.notes.files.items() if file and rows in LIMITS
+    ]
     if len(offsets := sample.notes.offsets) > 1:
         texts.append(
             f"some times have an offset from UTC, such as {plain(offsets[True], 60)!r}, and others have none, such as "

@@ -135,7 +135,7 @@ class Database:
         table = attach_table(database, self.kind, self.connection, parts)
         types = table.types
         check_columns(f"table {self.table}", [*types], columns.names)
-        marks = deletion_marks(types, columns.names)
+        marks = deletion_marks(types, columns.names, columns)
         if unreadable := [name for name in columns.names if types[name] in UNREADABLE]:
             raise DataError(
                 f"table {self.table}: the column {unreadable[0][:60]!r} holds {types[unreadable[0]]}: make a view with the value as a "
@@ -155,11 +155,24 @@ class Database:
             **_span(period, columns, types[columns.time]),
         }  # fmt: skip
         rows = 0
-        for batch in without_marks(database.scan(("ingest/read_table", query)), marks, f"table {self.table}"):
+        found = self._named(database.scan(("ingest/read_table", query)))
+        for batch in without_marks(found, marks, f"table {self.table}"):
             rows += batch.num_rows
             yield batch
         if timed and not rows:
             database.remarks.append(f"table {self.table}: none of its rows lies in the period")
+
+    def _named(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same batches; a value that cannot be read is said to be one of the table."""
+        try:
+            yield from batches
+        except DataError as error:
+            if "Conversion Error" not in str(error):
+                raise
+            raise DataError(
+                f"table {self.table}: a value cannot be read ({str(error).partition(chr(10))[0][:200]}): leave its row out, or make a view "
+                "that has NULL for it. Dates of MySQL with a month or day of 0 are such"
+            ) from error
 
 
 def _span(period: Period, columns: Columns, kind: str) -> Mapping[str, object]:

@@ -24,11 +24,16 @@ from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.validation.bunched_times import bunched_time_checks
+from nightloop.tasks.validation.category_writings import category_writing_checks
 from nightloop.tasks.validation.changed_repeats import changed_repeat_checks
 from nightloop.tasks.validation.clean_copy import clean_rows
 from nightloop.tasks.validation.deciding_values import comparable, deciding_values
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
+from nightloop.tasks.validation.export_limits import export_limit_checks
+from nightloop.tasks.validation.id_shapes import id_shape_checks
+from nightloop.tasks.validation.id_writings import id_writing_checks
 from nightloop.tasks.validation.lost_zeros import lost_zero_checks
 from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
@@ -90,6 +95,11 @@ def validate_period(
         checks += two_form_checks(warehouse, known)
         checks += rounded_id_checks(warehouse)
         checks += lost_zero_checks(warehouse, known)
+        checks += id_writing_checks(warehouse, known)
+        checks += id_shape_checks(warehouse)
+        checks += category_writing_checks(warehouse, plan.columns)
+        checks += bunched_time_checks(warehouse)
+        checks += export_limit_checks(plan, period, counts["rows"])
         checks += doubtful_value_checks(warehouse, plan.columns, period)
         checks += changed_repeat_checks(
             warehouse, plan.columns, {"period": period.index, "version": version}, counts["reasons"]

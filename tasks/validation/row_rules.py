@@ -16,10 +16,10 @@ from nightloop.tasks.plan.plan import Plan
 Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
 
 SOMEBODY = (
-    "an id: no blank, no word or hash for a missing id (unknown, n/a, @NULL@, (not set)), no placeholder ({user_id}, __IDFA__), no control "
+    "an id: no blank, no word or hash for a missing id (unknown, n/a, (not set)), no placeholder ({user_id}, __IDFA__), no control "
     'characters or lost letters, no number with an exponent (1.23457E+12), no guard of a spreadsheet (="0012" or \'0012), no commas '
-    "between thousands (1,234), no quotes around it, no list; another rule is `forbidden` of the column under `expectations: rules` of the "
-    "plan"
+    "between thousands (1,234), no quotes around it, no list or object ([B@6d06d69c); another rule is `forbidden` of the column under "
+    "`expectations: rules` of the plan"
 )
 LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds or nanoseconds by mistake
 

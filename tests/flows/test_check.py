@@ -87,6 +87,18 @@ def test_every_problem_of_the_rows_is_told(tmp_path: Path) -> None:
     assert not found["sound"] and found["stops"] and "(?i)" not in said and "SELECT" not in said
 
 
+def test_a_file_with_as_many_rows_as_a_program_exports_is_told(tmp_path: Path) -> None:
+    """metabase 3810, dbx 3142: exports end after 10,000 rows. A file of more rows than the sample takes is not of so many."""
+    for rows, told in ((10_000, True), (10_001, False), (40_000, False)):
+        text = "user,item,time\n" + "".join(
+            f"u{n % 977},{n % 89},{{day}}T{n % 24:02d}:{n % 60:02d}\n" for n in range(rows)
+        )
+        (tmp_path / str(rows)).mkdir()
+        problems = check(str(delivered(tmp_path / str(rows), "csv", text)))["problems"]
+        said = "2026-01-01.csv: 10,000 rows are the most that some programs export: were all rows exported?"
+        assert any(said in text for text in problems) == told and told == any("most that" in text for text in problems)
+
+
 def test_times_to_come_and_coarse_ones_are_told(tmp_path: Path) -> None:
     columns = {"columns": {"user": "user", "item": "item", "time": "time"}}
     (tmp_path / "digits").mkdir()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nightloop.tasks.plan.load import as_given, find_plan, form_mistakes, raise_mistakes, read_yaml, remember_name
-from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plugins.assembly import read_plan
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -98,6 +98,20 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": "%-Y-%m-%d"}}, "a - only before"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": "%Y %-b %d"}}, "a - only before"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": "%Y-%m-%d %s"}}, "as for strptime"),
+        *(
+            ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": form}}, said)
+            for form, said in {  # invesalius3 916 and commcare-hq 17528; pandas 68193 and LambStatus 112
+                "%Y-%M-%d": "it has the day (%d) and not the month (%m)",
+                "%Y-%m-%d %H:%m:%S": "it has the month (%m) twice",
+                "%Y %H:%M": "it has the hour (%H) and not the month (%m)",
+                "%d/%m/%Y %I:%M": "without AM or PM (%p) afternoons would be mornings",
+                "%Y-%m-%dT%H:%M:%S-05:00": "'-05:00' is only a text there, and times would be read as UTC",
+                "%Y-%m-%d %H:%M+01": "'+01' is only a text there",
+                "%d.%m.%Y %H:%M CEST": "'CEST' is only a text there",
+                "%d.%m.%Y %H:%M UTC+2": "'UTC+2' is only a text there",
+                "%d.%m.%Y %H:%M Europe/Oslo": "'Europe/Oslo' is only a text there",
+            }.items()
+        ),
         (
             {"columns": {"user": "u", "item": "i", "time": "t", "logged_probability": "p"}},
             "needs a label, and there is none",
@@ -346,3 +360,12 @@ def test_advice_names_the_plan_as_it_was_given(given: str, word: str, tmp_path: 
     assert as_given("never-read") == "never-read"
     remember_name(order, given)
     assert as_given("advised") == word
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%Y", "%Y-%m", "%Y%j", "%d.%m.%Y %H:%M Uhr", "%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%d %H:%M:%S+00:00", "%Y-%m-%dT%H:%M:%S.%fZ",
+     "%d/%m/%Y %I:%M %p", "%y%m%d%H", "%Y-%m-%d-%H-%M-00"],
+)  # fmt: skip
+def test_formats_of_times_that_can_be(form: str) -> None:
+    assert Columns(user="u", item="i", time="t", time_format=form).time_writing == form

@@ -236,6 +236,17 @@ def test_a_database_that_does_not_open(
         [*Database("mysql", "host=127.0.0.1", "plays").batches(lake, DAY, COLUMNS)]
 
 
+def test_a_value_that_cannot_be_read_is_one_of_its_table(lake: Warehouse, tmp_path: Path) -> None:
+    """Dates such as 2026-00-00 of MariaDB were "Date out of range", and nothing said of which table."""
+    with duckdb.connect(tmp_path / "shop.duckdb") as shop:
+        shop.execute("CREATE TABLE raw AS SELECT 'ann' AS who, 'tea' AS what, 'x' AS kind, '2026-00-00' AS day")
+        shop.execute("CREATE VIEW plays AS SELECT who, what, kind, CAST(day AS TIMESTAMP) AS at FROM raw")
+    with pytest.raises(
+        DataError, match=r"table plays: a value cannot be read \(Conversion Error: .*2026-00-00.*make a view"
+    ):
+        [*Database("duckdb", str(tmp_path / "shop.duckdb"), "plays").batches(lake, DAY, COLUMNS)]
+
+
 def test_no_such_table_or_column(lake: Warehouse, tmp_path: Path) -> None:
     path = sqlite(tmp_path / "shop.db")
     with pytest.raises(DataError, match="shows"):

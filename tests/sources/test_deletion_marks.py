@@ -63,6 +63,30 @@ def test_rows_that_are_marked_are_no_events(
     assert land_period(pond, Files(str(file)), plan(named), day(0)).rows == 2  # the plan says what the column means
 
 
+@pytest.mark.parametrize(
+    ("ending", "name", "valid", "undone"),
+    [
+        ("csv", "event_type", "view", "remove_from_cart"),  # iglu-central 29, PredictionIO 6: the logs of REES46
+        ("jsonl", "Event Name", "Product Added", "Product Removed"), ("parquet", "action", "like", "Unlike"),
+        ("parquet", "Quantity", "6", "-6"), ("csv", "qty", "0", "-1.5"),  # UCI's Online Retail: a row for what was sent back
+        ("jsonl", "order_status", "wc-completed", "wc-refunded"),  # woocommerce-admin 2522
+    ],
+)  # fmt: skip
+def test_rows_that_undo_an_event_are_no_events(
+    pond: Warehouse, tmp_path: Path, ending: str, name: str, valid: str, undone: str
+) -> None:
+    events: dict[str, list[object]] = {"user": ["ann", "bob"], "item": [1, 2], "time": [AT, AT], "label": [1, 0]}
+    file = write(tmp_path / f"a.{ending}", **{name: [valid, valid]}, **events)
+    assert land_period(pond, Files(str(file)), plan(COLUMNS), day(0)).rows == 2
+    write(file, **{name: [valid, undone]}, **events)
+    with pytest.raises(
+        DataError, match=rf"a.{ending}: the column '{name}' holds '{undone}', and the plan has no label"
+    ):
+        land_period(pond, Files(str(file)), plan(COLUMNS), day(0))
+    for named in ({"categorical": (name,)}, {"label": "label"}):  # the plan says what the rows mean
+        assert land_period(pond, Files(str(file)), plan(COLUMNS.model_copy(update=named)), day(0)).rows == 2
+
+
 def test_a_mark_that_one_of_several_files_has(pond: Warehouse, tmp_path: Path) -> None:
     write(tmp_path / "LOAD1.csv", user=["ann"], item=[1], time=[AT])
     write(tmp_path / "a.csv", Op=["I", "D"], user=["bob", "ann"], item=[2, 1], time=[AT, AT])

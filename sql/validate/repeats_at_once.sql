@@ -1,0 +1,21 @@
+-- One row: of the clean rows of some users of one version of a period, how many there are, and how many come less than a second after
+-- another row of the same user and item; and the first two such times.
+-- $most BIGINT: about how many rows are looked at, so that memory stays flat
+WITH part AS (
+    SELECT greatest(count(*) // $most, 1)::UBIGINT AS parts
+    FROM clean_rows
+),
+followed AS (
+    SELECT hash("user", item) AS pair, epoch_us(time) AS micros, lag(pair) OVER following AS pair_before, lag(micros) OVER following AS before
+    FROM clean_rows
+    WHERE hash("user") % (SELECT parts FROM part) = 0
+    WINDOW following AS (ORDER BY pair, micros)
+),
+counted AS (
+    SELECT micros, before, coalesce(pair = pair_before AND micros - before BETWEEN 1 AND 999999, false) AS soon
+    FROM followed
+)
+SELECT
+    count(*)::DOUBLE AS rows, count(*) FILTER (soon)::DOUBLE AS soon, make_timestamp(arg_min(before, micros) FILTER (soon))::VARCHAR AS first,
+    make_timestamp(min(micros) FILTER (soon))::VARCHAR AS second
+FROM counted

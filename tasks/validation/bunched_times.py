@@ -1,0 +1,34 @@
+"""Bunched times: many rows at one time of day, as an import or a missing time of day leaves them, and events written twice at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.validation.period_checks import Check
+
+LOOKED_AT = {"most": 50_000}
+FEW = 20  # with fewer rows nothing can be said
+CROWD, OFTEN = 0.1, 20.0  # of all rows, and times those of a time of day in the middle
+TWICE = 0.1  # of all rows: so many come less than a second after another one of their user and item if events are written twice
+
+
+def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
+    """A check that fails if many rows have one time of day and the others have not, and one if many come twice within a second."""
+    (seen,) = warehouse.query("validate/bunched_times", LOOKED_AT).to_pylist()
+    if seen["rows"] and seen["most"] >= max(FEW, CROWD * seen["rows"], OFTEN * seen["middle"]):
+        example = (
+            f"{seen['clock']} UTC. Midnight stands for a day without a time, and another time may be that of an import: write when each "
+            "event was"
+        )
+        yield Check(
+            "share of rows at one time of day", "warn", seen["most"] / seen["rows"], high=CROWD, example=example
+        )
+    (seen,) = warehouse.query("validate/repeats_at_once", LOOKED_AT).to_pylist()
+    if seen["soon"] >= max(FEW, TWICE * seen["rows"]):
+        example = (
+            f"at {seen['first']} and {seen['second']}. Does a page or an app write each event twice? Then write it once, or name the "
+            "column that identifies an event as `key` in the plan's `columns`"
+        )
+        name = "share of rows less than a second after another one of their user and item"
+        yield Check(name, "warn", seen["soon"] / seen["rows"], high=TWICE, example=example)
