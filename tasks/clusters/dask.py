@@ -34,7 +34,8 @@ def open_dask(address: str, do_work: Callable[[Any], Any], security: Any = None)
         raise PlanError(f"no Dask scheduler answers at {address}: {error}") from None
 
     def count_threads() -> int:
-        return sum(client.sync(client.scheduler.ncores, callback_timeout=PATIENCE).values())
+        scheduler: Any = client.scheduler
+        return sum(client.sync(scheduler.ncores, callback_timeout=PATIENCE).values())
 
     def wait_for(future: Any) -> Any:
         last_seen = time.monotonic()
@@ -66,7 +67,7 @@ def open_dask(address: str, do_work: Callable[[Any], Any], security: Any = None)
 async def _greet(address: str, security: Any) -> None:
     """Connect as a client does. `Client` waits without a limit for a server that accepts the connection and says nothing,
     or that is no scheduler. Raises TimeoutError then."""
-    from distributed.comm import connect
+    from distributed.comm.core import connect
     from distributed.security import Security
 
     given = (security or Security()).get_connection_args("client")
