@@ -18,7 +18,7 @@ from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import move_champion
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.collect import collect
-from nightloop.tasks.lake.catalog_marks import catalog_name
+from nightloop.tasks.lake.catalog_marks import catalog_identity
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import error_message
@@ -102,7 +102,7 @@ def _collect_side_by_side(plan: Plan, runs: Sequence[int]) -> dict[int, Landing]
         return {}
 
     with open_lake(plan) as warehouse:
-        catalog = catalog_name(warehouse)
+        catalog = catalog_identity(warehouse)
 
     def try_to_collect(index: int) -> Landing | None:
         try:

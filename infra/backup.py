@@ -13,25 +13,22 @@ mounted, a listing may be incomplete.
 A record is copied before what it names, and the catalog before the files that it names. Nothing that is named is removed
 meanwhile, because `maintain` keeps it for days. So every copied record is whole, whatever nights did during the copy.
 `restore` goes the other way, into places that are empty: the store with what is named first, then the lake and the catalog, and
-the format and the id of the store last. A run refuses a store that has blobs and no format.
+the format and the id of the store last. A run refuses a store that has blobs and no format. A `restore` that was cut off is
+run again: what it wrote already is compared, and the rest is written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import sqlite3
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from nightloop.infra.backup_catalogs import dump_catalogs, refuse_used_catalogs, restore_catalogs
 from nightloop.infra.backup_files import FORMAT, LIST, Backup, hold_directory, read_list
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.checksum import unseal
@@ -44,14 +41,13 @@ from nightloop.tasks.objects.store_id import KEY as STORE_ID
 from nightloop.tasks.objects.store_id import read_store_id
 from nightloop.tasks.objects.trash import check_object
 from nightloop.tasks.plan.atomic_file import write_text
-from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, DataError, PlanError, error_message
+from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, DataError, error_message
 from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest_store import blobs_of
 from nightloop.tasks.resources import credentials
 from nightloop.tasks.retention.needed_blobs import needed_names, nights_of
 
-DUMP = "catalog.dump"
 FINAL = re.compile(r"store/(pipelines/[^/]+/(log|nights|overrides)|removals)/.+")  # records that never change
 COPIES = re.compile(r"pipelines/[^/]+/copies")  # made again from the records
 UNCHANGED = ("store/blobs/", "lake/")  # files that never change
@@ -72,7 +68,7 @@ def make(directory: Path) -> str:
         for kind in range(KINDS):  # listed one after the other: a list as old as the first record lacks what came since
             for key in sorted(key for key in store.keys("") if _order(key)[0] == kind and not COPIES.fullmatch(key)):
                 problems += _copy(store, key, f"store/{key}", backup, before)
-        _dump_catalogs(settings, backup)
+        dump_catalogs(settings, backup)
         for key in _lake_files(lake):
             problems += _copy(lake, key, f"lake/{key}", backup, before)
         problems += _complete(backup, store, before)
@@ -93,20 +89,30 @@ def restore(directory: Path) -> str:
     wrong = [name for name, sha in files.items() if _hash(directory / "blobs" / sha) != sha]
     if wrong:
         raise DataError(f"{len(wrong)} files of {directory} are missing or were changed: {', '.join(wrong[:5])}")
-    store, lake = _store(settings), _lake(settings)
-    for place, objects in ((settings.store_place, _keys(store)), (settings.lake_place, _lake_files(lake))):
-        if (first := next(iter(objects), None)) is not None:
-            raise ConflictError(f"{place} is not empty ({first}); nothing was restored. Restore into empty places")
-    backup = Backup(Directory(directory), files)
+    store, lake, backup = _store(settings), _lake(settings), Backup(Directory(directory), files)
     keys = sorted(backup.keys(""), key=_order, reverse=True)
+    _refuse_used_places(settings, store, lake, backup)
+    refuse_used_catalogs(settings, backup)
     for key in (key for key in keys if key not in LAST):
         _write(store, key, backup.data(f"store/{key}"))
     for name in sorted(name for name in files if name.startswith("lake/")):
         _write(lake, name.removeprefix("lake/"), backup.data(name))
-    _restore_catalogs(settings, backup)
+    restore_catalogs(settings, backup)
     for key in (key for key in LAST if key in keys):
         _write(store, key, backup.data(f"store/{key}"))
     return f"{len(files)} files were restored; check them: nightloop doctor --deep"
+
+
+def _refuse_used_places(settings: Settings, store: Objects, lake: Objects, backup: Backup) -> None:
+    """Raise ConflictError if the store or the lake holds anything but what a restore of this backup left that was cut off."""
+    begun = any(key in backup.keys("") and store.read(key) is None for key in LAST)
+    files = {name.removeprefix("lake/") for name in backup.files if name.startswith("lake/")}
+    for place, there, ours in (
+        (settings.store_place, _keys(store), {*backup.keys("")}),
+        (settings.lake_place, _lake_files(lake), files),
+    ):
+        if (first := next((key for key in there if not begun or key not in ours), None)) is not None:
+            raise ConflictError(f"{place} is not empty ({first}); nothing was restored. Restore into empty places")
 
 
 def _earlier_files(directory: Path, store: Objects, place: str) -> dict[str, str]:
@@ -211,48 +217,6 @@ def _write(objects: Objects, key: str, data: bytes) -> None:
         raise ConflictError(
             f"{key} was written by somebody else meanwhile; stop the workers, and restore into empty places"
         )
-
-
-def _dump_catalogs(settings: Settings, backup: Backup) -> None:
-    with tempfile.TemporaryDirectory(dir=backup.kept.path, prefix=".dump-") as room:
-        if catalog := settings.postgres:
-            copy = Path(room) / DUMP
-            _run(["pg_dump", "--format=custom", f"--file={copy}", f"--dbname={catalog.with_deadlines}"], catalog.password)
-            backup.files[DUMP] = blobs.put(backup.kept, copy.read_bytes())
-            return
-        for path in sorted((settings.home / "lake").glob("*.sqlite")):
-            copy = Path(room) / path.name
-            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-                source.backup(target)
-            backup.files[f"catalogs/{path.name}"] = blobs.put(backup.kept, copy.read_bytes())
-
-
-def _restore_catalogs(settings: Settings, backup: Backup) -> None:
-    catalogs = [name for name in backup.files if name == DUMP or name.startswith("catalogs/")]
-    catalog = settings.postgres
-    if bool(catalog) != (catalogs == [DUMP]):
-        raise ConflictError("the backup is of another kind of catalog than NIGHTLOOP_CATALOG names; set it as it was")
-    if catalog:
-        words = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={catalog.with_deadlines}"]
-        _run([*words, str(backup.path(backup.files[DUMP]))], catalog.password)
-        return
-    for name in catalogs:
-        target = settings.home / "lake" / Path(name).name
-        if target.exists():
-            raise ConflictError(f"{target} exists; nothing was restored to it. Restore into an empty home")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(backup.data(name))
-
-
-def _run(words: list[str], password: str) -> None:
-    """Run a program of PostgreSQL. Its password, if the setting has one, is in no command line."""
-    own = {**os.environ, "PGPASSWORD": password} if password else dict(os.environ)
-    try:
-        done = subprocess.run(words, env=own, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise PlanError(f"{words[0]} is not installed; install the client programs of PostgreSQL") from None
-    if done.returncode:
-        raise ConflictError(f"{words[0]} failed: {done.stderr.strip()[-1000:]}")
 
 
 def _hash(path: Path) -> str:

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nightloop.tasks.lake.catalog_marks import catalog_name
+from nightloop.tasks.lake.catalog_marks import refuse_other_catalog
 from nightloop.tasks.lake.ingest import land_period as collect_period
 from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.versions import reland_newest, replay_version
 from nightloop.tasks.orchestration import task
-from nightloop.tasks.plan.errors import ConflictError, NotReady
+from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_lake
 from nightloop.tasks.runner import compute
@@ -37,7 +37,7 @@ def _run_title(verb: str) -> Callable[[Mapping[str, Any]], str]:
 def collect(plan: Plan, index: int, on_worker: str = "") -> Landing:
     """Read the period from the plan's source and land it. Collecting the same rows again changes nothing.
 
-    `on_worker`: the name of the catalog to which a worker of the run's runner writes the period; empty: it is collected here.
+    `on_worker`: the identity of the catalog to which a worker of the run's runner writes the period; empty: it is collected here.
     """
     return compute(_land, plan, index, on_worker) if on_worker else _land(plan, index)
 
@@ -46,10 +46,8 @@ def _land(plan: Plan, index: int, on_worker: str = "") -> Landing:
     """Land the period. A worker that cannot find it raises FileNotFoundError: the run itself may see a newer delivery."""
     source = build(plan.source)
     with open_lake(plan) as warehouse:
-        if on_worker and catalog_name(warehouse) != on_worker:
-            raise ConflictError(
-                "a worker has another catalog: start it with the NIGHTLOOP_CATALOG of the run. Nothing was written"
-            )
+        if on_worker:
+            refuse_other_catalog(warehouse, on_worker)
         if index not in warehouse.latest():
             import_in_background()  # a new period is validated next
         try:

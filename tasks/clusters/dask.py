@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError
@@ -27,9 +28,14 @@ def open_dask(address: str, do_work: Callable[[Any], Any], security: Any = None)
     from distributed.scheduler import KilledWorker
 
     try:
+        asyncio.run(_greet(address, security))
         client = Client(address, timeout=PATIENCE, security=security)
     except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
         raise PlanError(f"no Dask scheduler answers at {address}: {error}") from None
+
+    def count_threads() -> int:
+        scheduler: Any = client.scheduler
+        return sum(client.sync(scheduler.ncores, callback_timeout=PATIENCE).values())
 
     def wait_for(future: Any) -> Any:
         last_seen = time.monotonic()
@@ -40,7 +46,7 @@ def open_dask(address: str, do_work: Callable[[Any], Any], security: Any = None)
                 if future.done():  # at this moment, or with such an error of its own
                     return future.result()
             with suppress(OSError):  # the scheduler is gone; the client tries to reach it again, then cancels the work
-                last_seen = time.monotonic() if client.nthreads() else last_seen
+                last_seen = time.monotonic() if count_threads() else last_seen
             if time.monotonic() - last_seen > NO_WORKERS:
                 raise BrokenExecutor(f"the Dask cluster at {address} has had no worker for {NO_WORKERS} seconds")
 
@@ -52,7 +58,24 @@ def open_dask(address: str, do_work: Callable[[Any], Any], security: Any = None)
         except CancelledError:
             raise BrokenExecutor(f"the Dask scheduler at {address} ended, or cancelled the work") from None
 
-    if not (workers := sum(client.nthreads().values())):
+    if not (workers := count_threads()):
         client.close()
         raise PlanError(f"the Dask scheduler at {address} has no workers")
     return Connection(workers, send, client.close)
+
+
+async def _greet(address: str, security: Any) -> None:
+    """Connect as a client does. `Client` waits without a limit for a server that accepts the connection and says nothing,
+    or that is no scheduler. Raises TimeoutError then."""
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    given = (security or Security()).get_connection_args("client")
+    try:
+        connection = await asyncio.wait_for(connect(address, timeout=PATIENCE, **given), PATIENCE + 1)
+    except TimeoutError:
+        raise TimeoutError(
+            f"a server there took the connection and did not answer as a scheduler within {PATIENCE} s. Give the address "
+            "that `dask scheduler` printed when it started"
+        ) from None
+    await connection.close()

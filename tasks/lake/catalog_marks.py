@@ -15,7 +15,7 @@ from typing import Any
 
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
-from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.plan.settings import Settings
 
 FILE = " (file "  # between the place of a catalog and the number of its file
@@ -68,6 +68,24 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
 def catalog_name(warehouse: Warehouse) -> str:
     """A name that no other catalog has, but a copy of this one."""
     return str(warehouse.query("catalog/catalog_name").column("name")[0].as_py())
+
+
+def catalog_identity(warehouse: Warehouse) -> str:
+    """Identifies this catalog also among its copies: its name, and the server and database that it is in.
+
+    The name alone, if the catalog is a file or the user may not ask for the server.
+    """
+    return f"{catalog_name(warehouse)} {_server(warehouse).get('server', '')}".strip()
+
+
+def refuse_other_catalog(warehouse: Warehouse, identity: str) -> None:
+    """Raise ConflictError if this is not the catalog of this identity. If only one of the two names its server, the
+    names decide."""
+    ours, theirs = catalog_identity(warehouse).split(), identity.split()
+    if any(one != other for one, other in zip(ours, theirs, strict=False)):
+        raise ConflictError(
+            "a worker has another catalog: start it with the NIGHTLOOP_CATALOG of the run. Nothing was written"
+        )
 
 
 def _within_home(settings: Settings, pipeline: str) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from nightloop.tasks.lake.incoming import PRIVATE, IncomingRows, incoming_rows
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError, NotReady
+from nightloop.tasks.plan.errors import DataError, NotReady, StoreError
 from nightloop.tasks.plan.plan import Columns
 
 PART = 2_000_000  # rows whose keys are compared at once
@@ -175,7 +175,23 @@ def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) 
         "rows": landing.rows,
     }
     warehouse.query("ingest/insert_collected", {**record, "columns": json.dumps(columns)})
+    _refuse_lost_rows(warehouse, landing, version)
     return replace(landing, version=version)
+
+
+def _refuse_lost_rows(warehouse: Warehouse, landing: Landing, version: int) -> None:
+    """Raise StoreError if the rows cannot be read back that were just written. The transaction is rolled back then.
+
+    What answers a write need not be S3: a proxy may say that it is done. A version without its rows would stop every night.
+    """
+    lost = f"the rows of period {landing.period} that were written to {warehouse.place} cannot be read back, so none of them was recorded"
+    advice = "Check that the server of the lake's data keeps what it is given, and run again"
+    try:
+        found = warehouse.query("ingest/written_rows", {"period": landing.period, "version": version})
+    except StoreError as error:
+        raise StoreError(f"{lost}. {advice} ({error.__cause__})") from error.__cause__
+    if (rows := found.column(0)[0].as_py()) != landing.rows:
+        raise StoreError(f"{lost}: {rows:,} of {landing.rows:,} are there. {advice}")
 
 
 def _add_columns(warehouse: Warehouse, arrived: IncomingRows) -> None:

@@ -27,8 +27,9 @@ IN_THE_WAY = re.compile(
     re.I,
 )
 PLACE = re.compile(r"""(['"])(?:s3:/)?[^'"\n:]*/[^'"\n]*\1""")  # the path of a file, which may hold any word
-# PostgreSQL has ended, or has ended the connection: the logs are not at fault.
+# PostgreSQL does not run, or has ended the connection: the logs are not at fault.
 LOST = re.compile(
+    "failed: (Connection refused|Connection timed out|timeout expired|FATAL: +the database system is)|"
     "server closed the connection|no connection to the server|terminating connection|SSL SYSCALL"
     '|Failed to execute query "ROLLBACK"',
     re.I,

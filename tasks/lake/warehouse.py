@@ -200,7 +200,7 @@ def _translate_errors() -> Iterator[None]:
             raise catalog_busy(str(error)) from error
         message = with_advice(str(error).partition("\n\nLINE ")[0])  # what follows is the statement
         if LOST.search(message):
-            raise StoreError(f"the connection to the catalog was lost; run again: {message}") from error
+            raise StoreError(f"PostgreSQL does not answer; check that it runs, and run again: {message}") from error
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
             raise StoreError(message) from error
         if isinstance(error, duckdb.OutOfMemoryException):

@@ -51,7 +51,7 @@ def mark_store(objects: Objects, place: str) -> None:
     if parts and not check_format(objects, place):
         raise DataError(
             f"{place} holds {parts[0]} and no {FORMAT_KEY}: it was restored in part, or its {FORMAT_KEY} was removed. Nothing was "
-            f"changed. Empty it and restore it again; if nothing else is missing, write {FORMAT_KEY} yourself: "
+            f"changed. Run the restore again; if nothing else is missing, write {FORMAT_KEY} yourself: "
             f'{{"format":{FORMAT}}}'
         )
     begin_record(objects)  # before any other object: the record is complete only if the store is empty

@@ -10,6 +10,7 @@ from nightloop.tasks.data import load
 from nightloop.tasks.data.clean_rows import existing_counts
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_from_bytes
+from nightloop.tasks.lake.catalog_marks import refuse_other_catalog
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
@@ -68,11 +69,14 @@ def store_taken_items(objects: Objects, warehouse: Warehouse, night: Night) -> t
 
 
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:
-    """Raise NotReady if the lake's versions are not those that the nights of this chain read.
+    """Raise NotReady if the lake's versions are not those that the nights of this chain read, and ConflictError if the
+    lake of a worker is not that of the run.
 
     Every catalog counts its versions from 1. A catalog that was made again or restored, or that of another machine, has
     other rows under the same number.
     """
+    if night.catalog:
+        refuse_other_catalog(warehouse, night.catalog)
     counts = existing_counts(warehouse, [(part.period, part.version) for part in read])
     for part in read:
         if (rows := counts.get((part.period, part.version), 0)) != part.rows:

@@ -30,6 +30,9 @@ class Night:
     pinned: str  # why the gate may not move the champion; empty: it may
     entry: int  # number of the newest entry of the promotion log when the night began; 0: none
     last_act: int = 0  # number of the newest of them that a person made; 0: none
+    catalog: str = (
+        ""  # identity of the catalog that the logs were validated in; a worker that has another one is refused
+    )
 
 
 def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:

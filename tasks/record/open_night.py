@@ -14,6 +14,7 @@ from nightloop.tasks.data.vocabulary import (
     vocabulary_from_bytes,
     vocabulary_to_bytes,
 )
+from nightloop.tasks.lake.catalog_marks import catalog_identity
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -70,7 +71,7 @@ def open_night(
         plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
         logs=tuple(p.logs for p in passed), validated=tuple(p.validated for p in passed),
         vocabulary="", champion=incumbent.champion, pinned=incumbent.pinned, entry=entries[-1].number if entries else 0,
-        last_act=incumbent.last_act,
+        last_act=incumbent.last_act, catalog=catalog_identity(warehouse),
     )  # fmt: skip
     recorded = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     revision = manifest_store.next_revision(objects, plan.pipeline, at.index)

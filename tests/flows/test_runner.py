@@ -24,7 +24,7 @@ from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import collect, runner
 from nightloop.tasks.clusters import dask
 from nightloop.tasks.clusters.work import Identity
-from nightloop.tasks.lake.catalog_marks import catalog_name
+from nightloop.tasks.lake.catalog_marks import catalog_identity
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.source import Source
@@ -32,7 +32,10 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.resources import open_lake
+from nightloop.tasks.record.load_logs import logs_of
+from nightloop.tasks.record.night_context import Night
+from nightloop.tasks.record.open_night import open_night
+from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.runner import compute, measured, open_runner, workers_for
 from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
@@ -251,6 +254,19 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(
         pass
 
 
+def test_a_server_that_says_nothing_is_no_dask_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "PATIENCE", 1)
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as silent:  # the connection is taken, as by another service or a firewall
+        at = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            pytest.raises(PlanError, match=f"no Dask scheduler answers at {at}: a server there took"),
+            open_runner(f"dask:{at}"),
+        ):
+            pass
+
+
 @pytest.mark.parametrize(
     "given", ["processes", "processes:0", "threads:2", "dask:", "ray:", "auto:2", "dask:tcp://me:hunter2@h:1"]
 )
@@ -328,7 +344,7 @@ def test_a_worker_collects_only_what_it_sees_and_only_for_the_catalog_of_the_run
     tiny = make(tmp_path, monkeypatch)
     tiny.deliver(2)
     with open_lake(tiny.plan) as lake:
-        catalog = catalog_name(lake)
+        catalog = catalog_identity(lake)
     landed = collect.collect(tiny.plan, 2)
     assert collect.collect(tiny.plan, 2, catalog) == replace(landed, fresh=False)
     (tmp_path / "in" / f"{tiny.name(2)}.parquet").unlink()
@@ -337,3 +353,18 @@ def test_a_worker_collects_only_what_it_sees_and_only_for_the_catalog_of_the_run
         collect.collect(tiny.plan, 2, catalog)
     with pytest.raises(ConflictError, match=r"a worker has another catalog.*Nothing was written"):
         collect.collect(tiny.plan, 2, "that of another machine")
+
+
+def test_a_worker_with_another_catalog_trains_on_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have as many rows under the same number, and they are others."""
+    tiny = make(tmp_path, monkeypatch)
+    tiny.deliver(*range(2))
+    monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "store"))
+    with open_lake(tiny.plan) as lake:
+        night = open_night(open_store(), lake, tiny.plan, nightloop.flows.nightly.collect_all(tiny.plan, 1))
+        assert isinstance(night, Night) and len(logs_of(open_store(), lake, night, night.logs))
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "other"))
+    with open_lake(tiny.plan) as lake:
+        nightloop.flows.nightly.collect_all(tiny.plan, 1)
+        with pytest.raises(ConflictError, match=r"a worker has another catalog.*Nothing was written"):
+            logs_of(open_store(), lake, night, night.logs)

@@ -15,6 +15,7 @@ import pytest
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.nightly import nightly
 from nightloop.infra import backup
+from nightloop.tasks.lake.catalog_marks import catalog_identity, refuse_other_catalog
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.objects.probe import FORMAT_KEY
 from nightloop.tasks.objects.store_id import KEY as STORE_ID
@@ -23,7 +24,7 @@ from nightloop.tasks.objects.stored_plans import load_stored_plan, store_plan
 from nightloop.tasks.objects.trash import Removal, removal_record
 from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError
 from nightloop.tasks.promote import promote_by_hand
-from nightloop.tasks.resources import open_store
+from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.serving.fresh_process import fork_server_of_process
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
 from tests.postgres_server import running_postgres
@@ -126,6 +127,8 @@ def test_no_night_begins_in_a_store_that_was_restored_in_part(
             with pytest.raises(NightloopError, match="restored in part"):
                 nightly(str(tiny.path), tiny.name(3))
             assert not list(home.rglob("000003/*.json")) and {*before} <= {*home.rglob("*.json")}
+            backup.restore(tmp_path / "backup")  # goes on
+            assert tiny.record() == kept
     assert order[-2:] == [FORMAT_KEY, STORE_ID] and tiny.record() == kept
 
 
@@ -175,7 +178,7 @@ def no_store(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cut_off(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     promote_by_hand(tiny.plan, "still", "", "", ("another champion", True), WHEN, None)  # the pointer is copied first
-    monkeypatch.setattr(backup, "_dump_catalogs", fail)
+    monkeypatch.setattr(backup, "dump_catalogs", fail)
 
 
 def another_store(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +261,7 @@ def test_a_first_backup_that_was_cut_off_can_be_made_again(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(backup, "_dump_catalogs", fail)
+        patched.setattr(backup, "dump_catalogs", fail)
         with pytest.raises(ConnectionError):
             backup.make(tmp_path / "backup")
     with pytest.raises(DataError, match="no complete backup"):
@@ -305,8 +308,17 @@ def test_postgresql_and_s3(
         backup.make(tmp_path / "backup")
         run(tiny, 3)
         after = tiny.record()
+        with open_lake(tiny.plan) as lake:
+            first = catalog_identity(lake)
         use("second")
+        postgres.run("psql", "-d", "second", "-c", "CREATE SCHEMA tiny")  # as the status of an empty store leaves it
+        with pytest.raises(ConflictError, match="has the schema tiny already; nothing was restored"):
+            backup.restore(tmp_path / "backup")
+        assert not moto.client().list_objects_v2(Bucket=os.environ["NIGHTLOOP_STORE"].split("/")[2]).get("Contents")
+        postgres.run("psql", "-d", "second", "-c", "DROP SCHEMA tiny")
         backup.restore(tmp_path / "backup")
+        with open_lake(tiny.plan) as lake, pytest.raises(ConflictError, match="a worker has another catalog"):
+            refuse_other_catalog(lake, first)  # the copy has the name of the original
         assert tiny.record() == on_disk and healthy()
         run(tiny, 3)
         assert tiny.record() == after

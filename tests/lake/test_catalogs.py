@@ -89,9 +89,16 @@ def test_a_lost_connection_is_no_fault_of_the_logs(tmp_path: Path, postgres: str
             own.execute("SELECT * FROM postgres_query('pg', $1)", [end]).fetchall()
             warehouse.query("catalog/take_turn")
 
-        with pytest.raises(StoreError, match="the connection to the catalog was lost; run again"):
+        with pytest.raises(StoreError, match="PostgreSQL does not answer; check that it runs, and run again"):
             warehouse.write(change)
         assert warehouse.latest() == landed
+
+
+def test_a_server_that_does_not_run_is_named_with_what_to_do(tmp_path: Path) -> None:
+    nowhere = f"postgres:dbname=nightloop user=me host=127.0.0.1 port={free_port()}"
+    said = "cannot be opened: PostgreSQL does not answer; check that it runs, and run again"
+    with pytest.raises(StoreError, match=said), lake(tmp_path, catalog=nowhere):
+        pass
 
 
 def test_a_restored_copy_of_the_database_is_another_catalog(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.periods import Period, period
 from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions, replay_version
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.plan import Columns, Counts
 from tests.lake.make_lake import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
 
@@ -48,6 +49,30 @@ def test_the_same_rows_in_another_order_are_the_same_version(tmp_path: Path) -> 
         assert (first.version, first.rows, first.fresh) == (1, 4, True)
         assert (again.version, again.digest, again.fresh) == (1, first.digest, False)
         assert warehouse.latest() == {0: 1}
+
+
+def test_rows_that_were_not_kept_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a proxy answers that an upload is done: the same delivery would be taken for one that has landed."""
+    ask, many = Warehouse.query, rows(*((f"u{n}", 1, n, 1, "web", 1.0) for n in range(2_000)))
+
+    def lose(self: Warehouse, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
+        answer = ask(self, name, params)
+        if name == "ingest/insert_landed":
+            (written,) = Path(self.place).rglob("ducklake-*.parquet")
+            written.unlink()
+        return answer
+
+    with lake(tmp_path) as warehouse:
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(StoreError, match="cannot be read back, so none of them was"),
+        ):
+            patch.setattr(Warehouse, "query", lose)
+            land(warehouse, day(0), many, NAMES)
+        assert warehouse.latest() == {}
+        landed = land(warehouse, day(0), many, NAMES)
+        assert (landed.version, landed.rows, landed.fresh) == (1, 2_000, True)
+        assert clean_digest(warehouse, 0, 1)[1:] == (2_000, 0)
 
 
 def test_late_data_is_a_new_version_and_the_old_one_stays(tmp_path: Path) -> None:
