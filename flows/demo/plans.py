@@ -80,6 +80,10 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         raise FileNotFoundError(
             f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)"
         )
+    if mark := next((mark for mark in ("*", "?", "{period}") if mark in str(data.resolve())), ""):
+        raise PlanError(
+            f"{str(data.resolve())[:200]!r}: in a plan, {mark} stands for names of several files: rename the file or its directory"
+        )
     columns = _roles(given) if given else guess_columns(str(data), options)
     plan = {
         "pipeline": OWN,
