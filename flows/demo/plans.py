@@ -123,7 +123,7 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
     if pipeline != OWN:  # a user's file lies where its user put it
         directories.append(home / "deliveries" / pipeline)
     exists = plan.exists() or any(lake.glob(f"{pipeline}.sqlite*")) or any(map(_has_files, directories))
-    if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
+    if exists and not (plan.is_file() and plan.read_text(encoding="utf-8", errors="replace").startswith(HEAD)):
         raise PlanError(
             f"{home} holds files, a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
