@@ -71,9 +71,12 @@ def _hold_lease(plan: Plan, take: Callable[[Objects, str, str, float, float], Le
 
 def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
     """Raise ConflictError if the store has no record of a pipeline whose lake holds logs: its history would be lost."""
-    if first_nights(objects, plan.pipeline) is not None or next(
-        iter(objects.keys(f"pipelines/{plan.pipeline}/")), None
-    ):
+    if first_nights(objects, plan.pipeline) is not None:
+        return
+    own, served = f"pipelines/{plan.pipeline}/", f"pipelines/{plan.pipeline}/serving/"
+    if any(
+        not key.startswith(served) for key in objects.keys(own)
+    ):  # a service that still runs writes to an emptied store
         return
     with open_lake(plan) as warehouse:
         landed = sorted(warehouse.latest())

@@ -31,7 +31,7 @@ from pathlib import Path
 from nightloop.infra.backup_catalogs import dump_catalogs, refuse_used_catalogs, restore_catalogs
 from nightloop.infra.backup_files import FORMAT, LIST, Backup, hold_directory, read_list
 from nightloop.tasks.objects import blobs
-from nightloop.tasks.objects.checksum import unseal
+from nightloop.tasks.objects.checksum import ROWS, unseal
 from nightloop.tasks.objects.objects import Directory, Objects, open_for_reading
 from nightloop.tasks.objects.pipelines import KEY as PIPELINES
 from nightloop.tasks.objects.pipelines import readable_record
@@ -50,8 +50,6 @@ from nightloop.tasks.retention.needed_blobs import needed_names, nights_of
 
 FINAL = re.compile(r"store/(pipelines/[^/]+/(log|nights|overrides)|removals)/.+")  # records that never change
 COPIES = re.compile(r"pipelines/[^/]+/copies")  # made again from the records
-UNCHANGED = ("store/blobs/", "lake/")  # files that never change
-KEPT = (*UNCHANGED, "store/plans/")  # files that a backup keeps: who knows why they are gone
 LAST = (FORMAT_KEY, STORE_ID)  # are restored last: without its format no run uses the store, without its id no worker
 KINDS = 5  # of keys, in the order in which they are copied
 
@@ -73,7 +71,8 @@ def make(directory: Path) -> str:
             problems += _copy(lake, key, f"lake/{key}", backup, before)
         problems += _complete(backup, store, before)
         _refuse_fewer_records(backup, before, settings.store_place)
-        files = {**{name: sha for name, sha in before.items() if name.startswith(KEPT)}, **backup.files}
+        kept = {name: sha for name, sha in before.items() if _never_changes(name) or name.startswith("store/plans/")}
+        files = {**kept, **backup.files}  # what is gone from the store stays in the backup: who knows why it is gone
         made = datetime.now(UTC).isoformat()
         document = {"format": FORMAT, "made": made, "store": read_store_id(store), "files": dict(sorted(files.items()))}
         write_text(directory / LIST, json.dumps(document, indent=1))
@@ -187,7 +186,7 @@ def _order(key: str) -> tuple[int, str]:
 
 def _copy(objects: Objects, key: str, name: str, backup: Backup, before: Mapping[str, str]) -> list[str]:
     """Copy an object. Returns what is wrong with it. What never changes, and is in the backup before, is not read again."""
-    if name in before and name.startswith(UNCHANGED) and backup.path(before[name]).exists():
+    if name in before and _never_changes(name) and backup.path(before[name]).exists():
         backup.files[name] = before[name]
         return []
     problems = []
@@ -202,6 +201,11 @@ def _copy(objects: Objects, key: str, name: str, backup: Backup, before: Mapping
     if data is not None:  # None: a lease or a cached step that ended meanwhile
         backup.files[name] = blobs.put(backup.kept, data)
     return problems
+
+
+def _never_changes(name: str) -> bool:
+    """Whether a file of a backup is a blob, Parquet or a copy of labelled rows."""
+    return name.startswith(("store/blobs/", "lake/")) or bool(ROWS.fullmatch(name.removeprefix("store/")))
 
 
 def _verify(name: str, data: bytes) -> bytes:

@@ -56,7 +56,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
         record = read_recorded_nights(objects, warehouse, plan, last)
     stamp = f"<!-- {record.stamp} -->\n"
     if not run().prefect and stored.endswith(stamp):
-        if not path.exists() or path.read_text(encoding="utf-8") != stored:
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != stored:
             write_text(path, stored)
         return str(path)
     history = history_of(objects, plan, record)

@@ -80,6 +80,10 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         raise FileNotFoundError(
             f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)"
         )
+    if mark := next((mark for mark in ("*", "?", "{period}") if mark in str(data.resolve())), ""):
+        raise PlanError(
+            f"{str(data.resolve())[:200]!r}: in a plan, {mark} stands for names of several files: rename the file or its directory"
+        )
     columns = _roles(given) if given else guess_columns(str(data), options)
     plan = {
         "pipeline": OWN,
@@ -120,7 +124,9 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
         directories.append(home / "deliveries" / pipeline)
     below = (file for directory in directories for file in directory.rglob("*"))
     left = any(lake.glob(f"{pipeline}.sqlite*")) or any(file.is_file() or file.is_symlink() for file in below)
-    if (left or plan.exists()) and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
+    if (left or plan.exists()) and not (
+        plan.is_file() and plan.read_text(encoding="utf-8", errors="replace").startswith(HEAD)
+    ):
         raise PlanError(
             f"{home} holds files, a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )

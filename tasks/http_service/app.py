@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from nightloop.tasks.serving.record_copies import RecordCopies
 from nightloop.tasks.serving.serving_log import ServingLog
 
 log = logging.getLogger(__name__)
+COPYING = 20.0  # seconds between two looks for a new champion that copies may take
 
 
 @dataclass
@@ -89,12 +91,12 @@ class ServiceContext:
         else:
             self.trouble = ""
 
-    def copy_records(self) -> None:
+    def copy_records(self, seconds: float = math.inf) -> None:
         """Copy new labelled rows to the store; if that is not possible, report it, and try again the next time."""
         if self.copies is None:
             return
         try:
-            self.copies.send()
+            self.copies.send(seconds)
         except OSError as error:
             log.error("%s: labelled rows were not copied to the store: %s", self.pipeline, error)
             self.uncopied = (
@@ -119,7 +121,7 @@ class ServiceContext:
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
-                    self.copy_records()
+                    self.copy_records(COPYING)
                     self.predictor.save(self.server)
             except Exception:  # a full disk or a store that is away must not end this thread
                 log.exception("%s: the background refresh failed; the next is in %g s", self.pipeline, self.every)
@@ -214,13 +216,14 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
             refresher.join(30)
             if context.records is not None:
                 context._write_records(context.records.close)
-            context.copy_records()
-            if context.copies is not None:
-                context.copies.close()
             try:
                 context.predictor.save(context.server)
             except OSError as error:
                 log.error("%s: what was learned since it was last saved is lost: %s", context.pipeline, error)
+            if not refresher.is_alive():  # it copies otherwise; the next start copies what is left
+                context.copy_records()
+            if context.copies is not None:
+                context.copies.close()
 
     return lifespan
 

@@ -30,7 +30,7 @@ def leave_mark(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
         if "://" not in file:  # every command opens the lake, so local files are checked without a statement
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             catalog += _place(settings, pipeline)
-            if Path(file).exists() and Path(file).read_text(encoding="utf-8").strip() == catalog:
+            if Path(file).exists() and Path(file).read_text(encoding="utf-8", errors="replace").strip() == catalog:
                 return
         elif any(row["catalog"] == catalog for row in _read_marks(warehouse, settings, pipeline)):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from nightloop.tasks.plan.errors import DataError
 
@@ -13,6 +14,7 @@ def seal(data: bytes) -> bytes:
 
 
 _LENGTH = len(seal(b""))
+ROWS = re.compile(r"pipelines/[^/]+/serving/labelled/.+-([0-9a-f]{16})\.jsonl")  # copies of rows that a service wrote
 
 
 def unseal(key: str, sealed: bytes) -> bytes:
@@ -31,4 +33,17 @@ def check_blob(key: str, data: bytes) -> bytes:
         raise DataError(
             f"{key} ({len(data)} bytes) was changed or cut off: its SHA-256 is a different one. It is not used"
         )
+    return data
+
+
+def short_hash(data: bytes) -> str:
+    """The first 16 digits of the SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def check_rows(key: str, data: bytes) -> bytes:
+    """The bytes of a copy of labelled rows (`ROWS`). Raises DataError if they have another hash than its key says."""
+    named = ROWS.fullmatch(key)
+    if named is None or short_hash(data) != named[1]:
+        raise DataError(f"{key} ({len(data)} bytes) was changed or cut off: its hash is not that of its name")
     return data

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from nightloop.tasks.objects.checksum import check_blob, unseal
+from nightloop.tasks.objects.checksum import ROWS, check_blob, check_rows, unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
@@ -178,9 +178,11 @@ def _is_damaged(objects: Objects, key: str) -> bool:
 
 
 def check_object(key: str, data: bytes) -> bytes:
-    """The bytes of an object. Raises DataError if it is a blob or a record, and its hash is another one."""
+    """The bytes of an object. Raises DataError if it is a blob, a copy of rows or a record, and its hash is another one."""
     if key.startswith("blobs/"):
         return check_blob(key, data)
+    if ROWS.fullmatch(key):
+        return check_rows(key, data)
     if key.startswith("pipelines/"):
         unseal(key, data)
     return data

@@ -39,7 +39,7 @@ def write_generated(path: Path, head: str, document: Mapping[str, Any], notes: s
 
 def is_generated(path: Path, head: str) -> bool:
     """Whether a command wrote this file and nobody has edited it since, so that a later command may replace it."""
-    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    first, _, text = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     return first.startswith(head) and first.endswith(_digest(text))
 
 

@@ -13,6 +13,7 @@ import yaml
 from nightloop.flows.backfill import backfill
 from nightloop.flows.nightly import nightly
 from nightloop.tasks.lake.landing import Landing
+from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.record.overrides import read_override
 from nightloop.tasks.resources import open_store
 from nightloop.tasks.schedule import decide_override
@@ -70,6 +71,7 @@ def test_a_store_that_is_not_there_is_no_new_store(tiny: Tiny, monkeypatch: pyte
             RuntimeError, match=r"has no record of tiny, and the lake holds 3 periods of it, up to 2026-01-03"
         ):
             run()
+        Directory(store).create("pipelines/tiny/serving/server.memory", b"of a service that still runs")
     assert not list(store.glob("pipelines/**/*.json"))
     shutil.rmtree(store)
     away.rename(store)

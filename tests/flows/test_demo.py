@@ -109,6 +109,16 @@ def test_a_plan_for_own_logs_says_whether_people_take_items_again(tmp_path: Path
     assert plan["periods"] == {"rows": 50}
 
 
+def test_own_logs_are_the_rows_of_one_file_alone(tmp_path: Path) -> None:
+    """A plan's path may hold patterns; `a*.csv`, as a download may be called, took the rows of `a2.csv` as well."""
+    for name in ("a*.csv", "a2.csv", "{period}.csv"):
+        (tmp_path / name).write_text("user,item,time\n" + "u1,i1,2026-01-01\n" * 1000)
+    for name in ("a*.csv", "{period}.csv"):
+        with pytest.raises(PlanError, match="rename the file"):
+            own_plan(tmp_path / name, "", {})
+    assert own_plan(tmp_path / "a2.csv", "", {})["periods"] == {"rows": 50}
+
+
 def test_a_new_demo_removes_no_work_of_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
     for name in ("NIGHTLOOP_STORE", "NIGHTLOOP_DATA", "NIGHTLOOP_CATALOG"):

@@ -451,6 +451,17 @@ def test_labelled_rows_go_to_the_store_and_operators_are_told_while_they_cannot(
     )
 
 
+def test_what_was_learned_is_saved_before_rows_are_copied(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying takes long if the store is slow; a server that is ended meanwhile has lost nothing that it learned."""
+    order: list[str] = []
+    place.desk.copies = RecordCopies(place.objects, "books", place.path / "records")
+    monkeypatch.setattr(place.desk.copies, "send", lambda seconds: order.append("copy"))
+    monkeypatch.setattr(place.desk.predictor, "save", lambda server: order.append("save"))
+    with fastapi.TestClient(service(place.desk)):
+        pass
+    assert order == ["save", "copy"]
+
+
 def test_a_new_champion_is_taken_over_and_one_that_does_not_load_leaves_the_old_serving(
     place: Place, client: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

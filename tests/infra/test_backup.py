@@ -26,6 +26,7 @@ from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError
 from nightloop.tasks.promote import promote_by_hand
 from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.serving.fresh_process import fork_server_of_process
+from nightloop.tasks.serving.record_copies import RecordCopies
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
 from tests.postgres_server import running_postgres
 from tests.record.act_sequences import check_invariants
@@ -98,6 +99,17 @@ def test_a_second_backup_copies_what_is_new(tiny: Tiny, tmp_path: Path, monkeypa
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "restored"))
     backup.restore(tmp_path / "backup")
     assert tiny.record() == known and healthy()
+
+
+def test_copies_of_served_rows_are_no_damage(tiny: Tiny, tmp_path: Path) -> None:
+    (tiny.home / "served" / "labelled").mkdir(parents=True)
+    (tiny.home / "served" / "labelled" / "2026-11-01.jsonl").write_text('{"n": 1}\n')
+    RecordCopies(open_store(), "tiny", tiny.home / "served").send()
+    assert "damaged" not in backup.make(tmp_path / "backup")
+    (copy,) = open_store().keys("pipelines/tiny/serving/labelled")
+    open_store().remove(copy)
+    backup.make(tmp_path / "backup")
+    assert f"store/{copy}" in files_of(tmp_path / "backup"), "what is gone from the store stays in the backup"
 
 
 def test_no_night_begins_in_a_store_that_was_restored_in_part(

@@ -62,6 +62,14 @@ def test_a_lake_within_its_home_is_its_catalogs_own_and_so_is_that_of_a_copy(tmp
         assert "another catalog has files there" in seen(Settings(home=place))
 
 
+def test_a_mark_that_is_no_text_any_more_is_written_again(tmp_path: Path) -> None:
+    """As a power cut may leave it: every command that opens the lake ended with a traceback."""
+    filled(settings := Settings(home=tmp_path))
+    (mark,) = (tmp_path / "lake" / "pond" / "_catalogs").iterdir()
+    mark.write_bytes(b"\xff\x00")
+    assert seen(settings, datetime.now(UTC) - WEEK) == ""
+
+
 def test_a_catalog_that_uses_the_lake_of_another_home_is_seen_there(tmp_path: Path) -> None:
     home, other = Settings(home=tmp_path / "home"), elsewhere(tmp_path / "other", tmp_path / "home" / "lake")
     filled(home)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.atomic_file import is_generated, write_generated, write_text
 
 
 def test_a_file_of_a_person_beside_it_stays(tmp_path: Path) -> None:
@@ -26,3 +26,11 @@ def test_two_writers_of_one_file_both_succeed(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda text: write_text(file, text), texts * 25))
     assert file.read_text() in texts and [path.name for path in file.parent.iterdir()] == ["report.html"]
+
+
+def test_a_plan_that_was_saved_in_another_encoding_was_edited(tmp_path: Path) -> None:
+    plan = tmp_path / "shop.tuned.yaml"
+    write_generated(plan, "# Written", {"pipeline": "shop"})
+    assert is_generated(plan, "# Written")
+    plan.write_bytes(plan.read_bytes() + "# für später\n".encode("latin-1"))
+    assert not is_generated(plan, "# Written")

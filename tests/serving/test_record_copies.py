@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.objects.objects import Directory
-from nightloop.tasks.plan.errors import StoreError
+from nightloop.tasks.objects.trash import check_object
+from nightloop.tasks.plan.errors import DataError, StoreError
 from nightloop.tasks.plan.plan import Calendar, Columns
 from nightloop.tasks.serving import record_copies
 from nightloop.tasks.serving.pending_labels import ScoredRequest, ScoreRequest
@@ -88,6 +90,60 @@ def test_a_file_that_was_removed_and_begun_again_is_copied_whole(store: Director
     write(folder, '{"n": 2, "request": "b"}\n')
     copies.send()
     assert sorted(copied(store)) == [b'{"n": 1, "request": "a"}\n', b'{"n": 2, "request": "b"}\n']
+
+
+def test_after_a_power_cut_new_rows_are_copied_whole(store: Directory, folder: Path) -> None:
+    """The disk lost rows that the store has, and the service writes others in their place."""
+    path, copies = folder / "labelled" / f"{DAY}.jsonl", RecordCopies(store, "shop", folder)
+    write(folder, '{"n": 1}\n')
+    copies.send()
+    write(folder, '{"n": 2}\n{"n": 3}\n')
+    copies.send()
+    copies.close()
+    path.write_text('{"n": 1}\n{"n"\n')
+    write(folder, '{"n": 42}\n')
+    for _ in range(2):  # a restart, and one more
+        copies = RecordCopies(store, "shop", folder)
+        copies.send()
+        copies.close()
+    lines = b"".join(copied(store)).splitlines()
+    assert [*map(lines.count, (b'{"n": 1}', b'{"n": 2}', b'{"n": 3}', b'{"n": 42}'))] == [1, 1, 1, 1], lines
+
+
+def test_a_row_that_a_person_removes_costs_no_other(store: Directory, folder: Path) -> None:
+    path, copies = folder / "labelled" / f"{DAY}.jsonl", RecordCopies(store, "shop", folder)
+    write(folder, '{"n": 1}\n{"user": "ann"}\n{"n": 3}\n')
+    copies.send()
+    (folder / "edited").write_text('{"n": 1}\n{"n": 3}\n')
+    (folder / "edited").replace(path)
+    write(folder, '{"n": 4}\n{"n": 5}\n')
+    copies.send()
+    lines = b"".join(copied(store)).splitlines()
+    assert {b'{"n": 4}', b'{"n": 5}'} < {*lines} and all(json.loads(line) for line in lines), "none lost, none torn"
+
+
+def test_a_file_of_another_name_stops_no_copy(store: Directory, folder: Path) -> None:
+    copies = RecordCopies(store, "shop", folder)
+    write(folder, '{"n": 1}\n')
+    copies.send()
+    write(folder, '{"n": 2}\n')
+    (folder / "labelled" / f"{DAY}.jsonl").rename(folder / "labelled" / f"{DAY} (old).jsonl")
+    write(folder, '{"n": 3}\n')
+    write(folder, '{"n": 4}\n', "2026-11-02")
+    write(folder, "a note\n", "#notes")
+    (folder / "labelled" / "2026-11-03.jsonl").symlink_to("nowhere")
+    copies.send()
+    assert sorted(copied(store)) == [b'{"n": 1}\n', b'{"n": 2}\n', b'{"n": 3}\n'], "the renamed file is the same file"
+    assert copied(store, "2026-11-02") == [b'{"n": 4}\n']
+
+
+def test_a_copy_says_if_it_was_changed(store: Directory, folder: Path) -> None:
+    write(folder, '{"n": 1}\n')
+    RecordCopies(store, "shop", folder).send()
+    (key,) = store.keys(PREFIX)
+    assert check_object(key, b'{"n": 1}\n') == b'{"n": 1}\n'
+    with pytest.raises(DataError, match="cut off"):
+        check_object(key, b'{"n": 1')
 
 
 def test_of_two_servers_of_one_home_one_makes_the_copies(store: Directory, folder: Path) -> None:
