@@ -155,14 +155,14 @@ class Database:
             **_span(period, columns, types[columns.time]),
         }  # fmt: skip
         rows = 0
-        found = self._named(database.scan(("ingest/read_table", query)))
+        found = self._explain_conversion(database.scan(("ingest/read_table", query)))
         for batch in without_marks(found, marks, f"table {self.table}"):
             rows += batch.num_rows
             yield batch
         if timed and not rows:
             database.remarks.append(f"table {self.table}: none of its rows lies in the period")
 
-    def _named(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _explain_conversion(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches; a value that cannot be read is said to be one of the table."""
         try:
             yield from batches
