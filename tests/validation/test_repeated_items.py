@@ -56,6 +56,7 @@ def test_items_taken_again_are_counted_in_the_period_and_since_earlier_ones(pond
     )
     alone = judge(pond, tmp_path, 1, [1, 2, 9, 10, 11], the, {})
     assert alone.statistics["repeated_share"] == 0.0 and not found(alone)
+    assert b"take items again" in first.document and b"take items again" not in alone.document
     after = judge(pond, tmp_path, 1, [1, 2, 9, 10, 11], the, {0: 1})
     assert after.statistics["repeated_share"] == 0.4 and found(after)
 
