@@ -98,7 +98,7 @@ def _gate(night: Manifest) -> Cell:
     # Newer weights of the strategy that serves already.
     renewed = night.served is not None and winners == [night.served.strategy]
     words = "renew" if renewed and night.verdict == "promote" else night.verdict  # the next column says which strategy
-    return Cell(words, VERDICTS[night.verdict], reasons)
+    return Cell(words.replace("_", " "), VERDICTS[night.verdict], reasons)  # a narrow column breaks it at the blank
 
 
 def _champion(night: Manifest) -> Cell:

@@ -119,7 +119,7 @@ def _night(history: h.History, night: Manifest) -> str:
     tables = validation(night.name, night.validated[-1], detail) if night.validated else []
     checks = "".join(as_html(table) for table in tables)
     opened = " open" if night.outcome == "blocked" else ""
-    summary = f"{night.name} · {night.outcome} · {night.verdict}"
+    summary = f"{night.name} · {night.outcome} · {night.verdict.replace('_', ' ')}"
     return (
         f'<details{opened}><summary>{escape_html(summary)}</summary><div class="wrap">{judged}{checks}</div></details>'
     )

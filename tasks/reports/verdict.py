@@ -93,7 +93,7 @@ def verdict_markdown(night: Manifest, live: bool = True) -> str:
     for strategy, judged in sorted(night.judged.items()):
         if judged.reasons:
             reasons = "".join(f"- {escape_markdown(r, 600)}\n" for r in judged.reasons)
-            parts.append(f"**{escape_markdown(strategy)}** ({judged.verdict})\n\n{reasons}")
+            parts.append(f"**{escape_markdown(strategy)}** ({judged.verdict.replace('_', ' ')})\n\n{reasons}")
     pipeline = escape_markdown(night.pipeline)
     parts.append(
         f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)} --strategy NAME "
@@ -111,7 +111,7 @@ def _row(strategy: str, judged: StrategyVerdict) -> tuple[Cell, ...]:
     counts = count(numbers.get("evidence_nights", numbers.get("nights"))), count(numbers.get("users"))
     texts = (*means, difference_in_words(numbers), evidence_in_words(numbers), *counts)
     why = Cell(reason + more, "", "; ".join(judged.reasons))
-    return Cell(strategy), Cell(judged.verdict, MOODS[judged.verdict]), *map(Cell, texts), why
+    return Cell(strategy), Cell(judged.verdict.replace("_", " "), MOODS[judged.verdict]), *map(Cell, texts), why
 
 
 def evidence_in_words(numbers: Mapping[str, float]) -> str:
