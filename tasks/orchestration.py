@@ -27,9 +27,8 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message, mistake_message
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import escape_controls, hide_secrets, locate_errors
+from nightloop.tasks.plan.safe_text import escape_controls, hide_secrets, locate_errors, refuse_not_utf8, require_utf8
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.plan.utf8 import refuse_not_utf8, require_utf8
 from nightloop.tasks.terminal import as_command, progress_line, terminal
 
 if TYPE_CHECKING:

@@ -1,2 +1,2 @@
--- One row, of nothing: a transaction that merges files may change no row, so it takes no turn.
-SELECT 1 AS nothing
+-- One row: how many turns are taken. A transaction that merges files may change no row, so it takes none.
+SELECT 0 AS turns
