@@ -146,7 +146,9 @@ def score_and_retrain(night: Night, only: Sequence[str] = ()) -> tuple[Manifest,
     from nightloop.tasks.deploy import deploy
     from nightloop.tasks.pretrain import pretrain
     from nightloop.tasks.score import score
+    from nightloop.tasks.serving.fresh_process import fork_server_of_process
 
+    fork_server_of_process()  # it imports what the smoke test needs while strategies train
     start = pretrain(night) if night.previous is None else None
     scores = score(night)
     trained = retrain_all(night, start, only)

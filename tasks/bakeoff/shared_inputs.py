@@ -17,7 +17,8 @@ from torch import Tensor
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.data.histories import latest_histories
 from nightloop.tasks.data.logs import COLUMNS, Logs
-from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates, sample_candidates, sample_popular
+from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates, sample_candidates
+from nightloop.tasks.evaluation.popular_candidates import sample_popular
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan, Ranking
 

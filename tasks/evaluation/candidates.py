@@ -1,25 +1,36 @@
-"""Candidates: which items a row's positive is ranked against, of those that were seen and not taken by then.
+"""Candidates: which items a row's positive is ranked against: drawn uniformly from those that were seen and not taken by then.
 
-They are drawn uniformly, as in nights, or in proportion to how often items were taken, so that popularity does not
-help. They do not depend on the model, so they are drawn once a period and shared by all checkpoints that are scored.
+They do not depend on the model, so they are drawn once a period and shared by all checkpoints that are scored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.exclusions import ItemUsers, excluded_pairs, item_users, items_seen
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Ranking
 
 BLOCK = 128  # most rows that share a pool of items; more is faster, fewer makes rows less dependent
 POOLS = 128  # fewest pools of a night, unless fewer than 8 rows would share one
 CHUNK = 8192  # items of the catalogue that are scored at a time
 SCORES = 1 << 26  # of one period and checkpoint, at most, if a sample of rows is ranked against the catalogue: a second
+
+
+class ItemSampler(Protocol):
+    """Draws items at random."""
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+
+    def sample(self, pool: Tensor, size: int) -> Tensor:
+        """The pool and as many more distinct items as make it `size`, at most `items`."""
 
 
 @dataclass(frozen=True)
@@ -87,43 +98,11 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     >>> rank(from_factors(torch.zeros(1, 2), torch.zeros(1, 2)), candidates)["equal"].double().mean().item()
     5.0
     """
-    return _sample_blocks(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
+    return sample_blocks(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
 
 
-def sample_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
-    """As `sample_candidates`, but drawn one after another in proportion to how often an item is in `taken`.
-
-    Popularity then helps little: what an item is ranked against is popular as well. Items that were never taken
-    before come last.
-
-    Parameters
-    ----------
-    logs, taken, ranking
-        As for `sample_candidates`.
-
-    Returns
-    -------
-    Candidates
-        For `rank`.
-
-    Examples
-    --------
-    Sixty rows, of which each eight share the items that they are ranked against.
-
-    >>> from nightloop.tasks.evaluation.candidates import sample_popular
-    >>> from nightloop.tasks.plan.plan import Ranking
-    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> before, logs = simulated_periods("ranking")[3:]
-    >>> candidates = sample_popular(logs.since(4), before.rows, Ranking(negatives=5))
-    >>> candidates.block, len(candidates.sampled)
-    (8, 8)
-    """
-    generator = logs.generator("candidates/popular")
-    return _sample_blocks(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
-
-
-def _sample_blocks(
-    logs: Logs, taken: Tensor, ranking: Ranking, make_sampler: Callable[[int], UniformSampler | PopularitySampler]
+def sample_blocks(
+    logs: Logs, taken: Tensor, ranking: Ranking, make_sampler: Callable[[int], ItemSampler]
 ) -> Candidates:
     """Candidates for blocks of rows, from the sampler that `make_sampler` makes for the number of items seen."""
     takers, limits = item_users(logs, taken, ranking.repeats), items_seen(logs)
@@ -150,7 +129,7 @@ def _sample_block(
     limits: Tensor,
     rows: slice,
     negatives: int,
-    sampler: UniformSampler | PopularitySampler,
+    sampler: ItemSampler,
 ) -> CandidateBlock:
     """A block of rows and its pool of random items; each row takes the first valid ones."""
     share = int(limits[rows][0]) / sampler.items  # share of all items that existed at the block's first row
@@ -182,6 +161,79 @@ def _make_block(
     cut = torch.full((len(users),), min(negatives, len(pool)))
     cut.index_add_(0, row, (position - nth < negatives).long())  # one more item for each excluded one
     return CandidateBlock(rows, pool, cut.clamp(max=len(pool)), row, position), bool((cut > len(pool)).any())
+
+
+@dataclass(frozen=True)
+class ItemUsers:
+    """The users that took each item, and when: entries `start[i]` to `start[i + 1]` are those of item i."""
+
+    start: Tensor  # [items + 1] int64
+    user: Tensor  # [m] int32: half the bytes to read
+    when: Tensor  # [m] int64: the row of the logs that took it; -1: before the logs began
+    users: int  # every user is below it
+    repeats: bool = False  # whether a user takes an item again: then only the row's own item is excluded
+
+    def of(self, pool: Tensor, users: Tensor) -> tuple[Tensor, Tensor]:
+        """Interactions of any of `users` with the pool's items: (position in the pool, entry), each [found]."""
+        begin = self.start.index_select(0, pool)
+        count = self.start.index_select(0, pool + 1) - begin
+        ends = count.cumsum(0)
+        entry = torch.repeat_interleave(begin - (ends - count), count)
+        entry += torch.arange(len(entry))
+        is_user = torch.zeros(self.users, dtype=torch.bool)
+        is_user[users] = True
+        hits = is_user.index_select(0, self.user.index_select(0, entry)).nonzero().flatten()  # a few per cent
+        return torch.searchsorted(ends, hits, right=True), entry[hits]
+
+
+def item_users(logs: Logs, taken: Tensor, repeats: bool = False) -> ItemUsers:
+    """Earlier interactions (`taken` [m, 2] user and item rows) and those of the logs; with `repeats` only those of the logs."""
+    items = logs.sizes[1]
+    if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
+        raise DataError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
+    taken = taken[:0] if repeats else taken
+    user = torch.cat([taken[:, 0].long(), logs.rows[:, 0]])
+    item = torch.cat([taken[:, 1].long(), logs.rows[:, 1]])
+    when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
+    order = torch.argsort(item)
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
+    return ItemUsers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0, repeats)
+
+
+def items_seen(logs: Logs) -> Tensor:
+    """Number of items seen up to and including each row, [n] int64: the vocabulary rows below it. It never falls.
+
+    Vocabulary rows are given in order of first sight. An item was seen if it was born in an earlier period, or if an
+    item of the same or a higher row came before.
+    """
+    if not len(logs):
+        return torch.zeros(0, dtype=torch.int64)
+    before = torch.searchsorted(logs.born[1], logs.periods.to(logs.born[1].dtype))
+    return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
+
+
+def excluded_pairs(takers: ItemUsers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Which items of the pool a row is not ranked against: (row in the block, position in the pool), each [found].
+
+    `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
+    Pairs come in order, once each: items not yet seen, and items that the user has taken up to and including that row;
+    if users take items again, the row's own item alone.
+    """
+    position, entry = takers.of(pool, users)
+    distinct_users, slot = torch.unique(users, return_inverse=True)
+    at, when = torch.searchsorted(distinct_users, takers.user[entry].long()), takers.when[entry]
+    rows_of = torch.argsort(slot, stable=True)  # rows of the block, user by user
+    count = torch.bincount(slot, minlength=len(distinct_users))
+    begin = count.cumsum(0) - count
+    pair = torch.repeat_interleave(count[at])
+    offset = torch.arange(len(pair)) - (count[at].cumsum(0) - count[at])[pair]
+    row = rows_of[begin[at][pair] + offset]
+    taken = when[pair] == row + first if takers.repeats else when[pair] <= row + first
+    not_yet = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
+    late_row, late = (pool[not_yet] >= limits[:, None]).nonzero(as_tuple=True)
+    key = torch.cat([row[taken] * len(pool) + position[pair][taken], late_row * len(pool) + not_yet[late]])
+    key = torch.unique(key)
+    return key // len(pool), key % len(pool)
 
 
 @dataclass
@@ -224,62 +276,6 @@ class UniformSampler:
             taken, self.left = self.left[:missing], self.left[missing:]
             pool = _drop_repeats(torch.cat([pool, taken])) if len(pool) else taken
         return pool
-
-
-@dataclass
-class PopularitySampler:
-    """Draws items by weight: each draw takes a remaining item in proportion to `weights`.
-
-    Every block of rows has a new order. The order of exponential random times with these rates is the order of
-    successive draws without replacement.
-
-    Parameters
-    ----------
-    weights : Tensor
-        [items] float64. Items of weight 0 come last, in any order.
-    generator : torch.Generator
-        Where the order is drawn from.
-    order : Tensor, default empty
-        The present order.
-
-    References
-    ----------
-    Efraimidis and Spirakis 2006, Weighted random sampling with a reservoir.
-
-    Examples
-    --------
-    Of three items, one was taken 98 times and one twice: the first is nearly always drawn.
-
-    >>> import torch
-    >>> from nightloop.tasks.evaluation.candidates import PopularitySampler
-    >>> sampler = PopularitySampler(torch.tensor([98.0, 2.0, 0.0]).double(), torch.Generator().manual_seed(0))
-    >>> nothing = torch.zeros(0, dtype=torch.int64)
-    >>> round(sum(sampler.sample(nothing, 1).item() == 0 for _ in range(500)) / 500, 1)
-    1.0
-    """
-
-    weights: Tensor  # float64
-    generator: Generator
-    order: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-
-    @property
-    def items(self) -> int:
-        """How many items there are."""
-        return len(self.weights)
-
-    def sample(self, pool: Tensor, size: int) -> Tensor:
-        """The first `size` items of a new order, or of the present one if `pool` was drawn already: [size]."""
-        if not len(pool):
-            clocks = torch.empty(self.items, dtype=torch.float64).exponential_(generator=self.generator)
-            never_taken = torch.where(self.weights > 0, 0.0, 1.0)  # items of weight 0 come last, in any order
-            self.order = torch.argsort(clocks / self.weights.clamp(min=1.0))
-            self.order = self.order[torch.argsort(never_taken[self.order], stable=True)]
-        return self.order[:size]
-
-
-def _counts(taken: Tensor, items: int) -> Tensor:
-    """How often each of the first `items` items was taken."""
-    return torch.bincount(taken[:, 1].long(), minlength=items)[:items].double()
 
 
 def _drop_repeats(values: Tensor) -> Tensor:

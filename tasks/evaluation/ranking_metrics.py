@@ -5,12 +5,14 @@ All metrics take numpy arrays, or tensors of this machine's memory, which numpy 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.leading_metric import CATALOGUE
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
@@ -94,6 +96,26 @@ def ndcg(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
     first, behind = (np.minimum(one, k).astype(np.int64) for one in (g, g + e + 1))
     expected: Numbers = (upto[behind] - upto[first]) / (e + 1)
     return expected
+
+
+def mean_ranking_metrics(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
+    """Means over the rows of a scored period, and over those that were ranked against the whole catalogue, by name."""
+    metrics = {"rows": float(len(scored["user"])), **_mean_metrics(scored["above"], scored["equal"], ks, "")}
+    if f"{CATALOGUE}above" not in scored:
+        return metrics
+    above, equal = (scored[f"{CATALOGUE}{name}"] for name in ("above", "equal"))
+    return {**metrics, **_mean_metrics(above[above >= 0], equal[above >= 0], ks, CATALOGUE)}
+
+
+def _mean_metrics(above: Numbers, equal: Numbers, ks: Sequence[int], prefix: str) -> dict[str, float]:
+    """Means over the rows by name; nothing without rows."""
+    measures = {"recall": recall, "ndcg": ndcg}
+    return {
+        f"{prefix}{name}@{k}": float(measure(above, equal, k).mean())
+        for k in ks
+        for name, measure in measures.items()
+        if len(above)
+    }
 
 
 def _counts(above: ArrayLike, equal: ArrayLike, k: int) -> tuple[Numbers, Numbers]:

@@ -64,7 +64,9 @@ def summarize_metrics(
     """
     count_scored_rows(scored, family)
     columns = {column: np.asarray(values) for column, values in scored.items()}
-    measure = (lambda part: _summarize_ranking(part, ks)) if family == "ranking" else _summarize_clicks
+    measure = (
+        (lambda part: ranking_metrics.mean_ranking_metrics(part, ks)) if family == "ranking" else _summarize_clicks
+    )
     found = measure(columns)
     for name in SLICES:
         keep = slice_rows(columns, name)
@@ -161,25 +163,6 @@ def count_scored_rows(scored: Mapping[str, ArrayLike], family: str) -> int:
         if values.dtype.kind == "f" and not bool(np.isfinite(values).all()):
             raise DataError(f"column {name!r} of a scored period holds NaN or infinity")
     return len(columns["user"])
-
-
-def _summarize_ranking(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
-    metrics = {"rows": float(len(scored["user"])), **_mean_metrics(scored["above"], scored["equal"], ks, "")}
-    if f"{CATALOGUE}above" not in scored:
-        return metrics
-    above, equal = (scored[f"{CATALOGUE}{name}"] for name in ("above", "equal"))
-    return {**metrics, **_mean_metrics(above[above >= 0], equal[above >= 0], ks, CATALOGUE)}
-
-
-def _mean_metrics(above: Numbers, equal: Numbers, ks: Sequence[int], prefix: str) -> dict[str, float]:
-    """Means over the rows by name; nothing without rows."""
-    measures = {"recall": ranking_metrics.recall, "ndcg": ranking_metrics.ndcg}
-    return {
-        f"{prefix}{name}@{k}": float(measure(above, equal, k).mean())
-        for k in ks
-        for name, measure in measures.items()
-        if len(above)
-    }
 
 
 def _summarize_clicks(scored: Mapping[str, Numbers]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import SecretStr
 
+from nightloop.tasks.inspection.sample_columns import NumberSpread, TextKind, number_spreads, text_kinds
 from nightloop.tasks.lake.incoming import flat_column
 from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.landing import land
@@ -36,6 +37,7 @@ OFFSET = r"(?:[Zz]|UTC|GMT|[A-Za-z]/[A-Z]\w+|:[0-9.,]+\s*[+-][0-9]{2}(?::?[0-9]{
 THOUSANDS = r"^\s*-?[1-9][0-9]{0,2}[.][0-9]{3}\s*$"  # a number whose point may separate thousands
 BEYOND = "after the last one of the calendar"
 EXAMPLES = 3  # of ids and times
+HOUR = 3_600_000_000  # µs
 WHOLE = Period(0, "the sample", None, None)  # no calendar: times are compared with the periods here
 
 Micros = npt.NDArray[np.int64]
@@ -70,7 +72,9 @@ class Sample:
     notes: SampleNotes
     periods: tuple[tuple[str, int], ...]  # each with its rows, those before the first under "before"
     span: tuple[str, str] | None  # first and last time
-    distinct: Mapping[str, int]  # users and items
+    hours: tuple[int, ...]  # rows by the hour of the day in UTC, 24 of them
+    texts: Mapping[str, tuple[TextKind, ...]]  # user, item and each categorical column
+    numbers: Mapping[str, NumberSpread]  # each numeric column
     labels: tuple[tuple[float, int], ...]  # each with its rows
     verdict: Validation
     outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
@@ -116,10 +120,11 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
     read_until_complete(warehouse, land_sample)
     times = warehouse.query("ingest/sample_times").column("micros").to_numpy()
     labels = warehouse.query("ingest/sample_labels").to_pylist() if plan.columns.label else []
-    (distinct,) = warehouse.query("ingest/sample_ids").to_pylist()
     return Sample(
         files=len(files), read=read, notes=notes, periods=_periods(plan, times),
-        span=(_iso(int(times.min())), _iso(int(times.max()))) if len(times) else None, distinct=distinct,
+        span=(_iso(int(times.min())), _iso(int(times.max()))) if len(times) else None,
+        hours=tuple(np.bincount(times // HOUR % 24, minlength=24).tolist()),
+        texts=text_kinds(warehouse, plan.columns), numbers=number_spreads(warehouse, plan.columns),
         labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate_period(warehouse, plan, WHOLE, 1, EarlierNights()),
         outside=tuple(_outside(notes)),
     )  # fmt: skip

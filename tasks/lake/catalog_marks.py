@@ -75,7 +75,9 @@ def catalog_identity(warehouse: Warehouse) -> str:
 
     The name alone, if the catalog is a file or the user may not ask for the server.
     """
-    return f"{catalog_name(warehouse)} {_server(warehouse).get('server', '')}".strip()
+    if not warehouse.identity:  # each of a night's tasks asks, and an open lake stays in its catalog
+        warehouse.identity.append(f"{catalog_name(warehouse)} {_server(warehouse).get('server', '')}".strip())
+    return warehouse.identity[0]
 
 
 def refuse_other_catalog(warehouse: Warehouse, identity: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -42,6 +42,27 @@ NOBODY = (
     r"|^'(?:[-+=@]|0[0-9]|[0-9]{5})"
     "|^-?[1-9][0-9]{0,2}(?:[,\u00a0\u202f][0-9]{3})+$|^b?[\"'`\u2018-\u201f\u00ab].*[\"'`\u2018-\u201f\u00bb]$"
 )
+# Any character but ASCII's digits, punctuation, blanks and control characters, and their like in Latin-1 and general punctuation.
+_LETTER = "[^\\x00-\\x40\\x5b-\\x60\\x7b-\u00bf\u2000-\u206f]"
+_LETTER_OR_DIGIT = "[^\\x00-\\x2f\\x3a-\\x40\\x5b-\\x60\\x7b-\u00bf\u2000-\u206f]"
+IdKind = Literal[
+    "whole_number", "negative_number", "decimal_number", "uuid", "hexadecimal", "email", "address", "prefix_and_number", "letters",
+    "letters_and_digits", "text",
+]  # fmt: skip
+# A text is of the first kind whose expression all of it matches; a rule of the plan takes it if it matches any that is named.
+ID_KINDS: dict[IdKind, str] = {
+    "whole_number": "[0-9]+",
+    "negative_number": "-[0-9]+",
+    "decimal_number": "-?[0-9]+[.][0-9]+",
+    "uuid": "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    "hexadecimal": "[0-9A-Fa-f]{16,}",
+    "email": "[^@ ]+@[^@ ]+[.][^@ ]+",
+    "address": "(?:[A-Za-z][A-Za-z0-9+.-]*:/)?/[^ ]*",
+    "prefix_and_number": f"{_LETTER}+[-_:./]?[0-9]+",
+    "letters": f"{_LETTER}+",
+    "letters_and_digits": f"{_LETTER_OR_DIGIT}+",
+    "text": "(?s:.*)",
+}
 
 
 class Rule(Frozen):
@@ -53,6 +74,10 @@ class Rule(Frozen):
     allowed: tuple[str | float, ...] = Field(default=(), description="The only values; empty: any. Labels: 0, 1.")
     longest: int | None = Field(default=None, ge=1, description="Characters of a text; by default 256.")
     forbidden: str | None = Field(default=None, description="Regular expression that no value may match.")
+    kinds: tuple[IdKind, ...] = Field(
+        default=(),
+        description="The only kinds of text, such as [whole_number]; empty: any. `check` shows those that there are.",
+    )
 
     @field_validator("forbidden")
     @classmethod
@@ -131,6 +156,10 @@ class Expectations(Frozen):
         default_factory=Sudden,
         description="Share of rows whose user, or whose item, was never seen: ids that are written in another way are all new.",
     )
+    new_kinds: Limit = Field(
+        default_factory=lambda: Limit(severity="warn", most=0.01),
+        description="Share of rows whose user, or whose item, is of a kind of text that no night before had.",
+    )
     duplicates: Limit = Field(default_factory=lambda: Limit(severity="warn", most=0.1))
     outside_period: Limit = Field(default_factory=lambda: Limit(most=0.05))
     out_of_order: Limit = Field(
@@ -147,6 +176,19 @@ class Expectations(Frozen):
     ks: Drift = Field(
         default_factory=lambda: Drift(most=0.2), description="Kolmogorov-Smirnov distance, each numeric column."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults(cls, value: object) -> object:
+        """A check of which a plan names some fields keeps its own defaults in the others: `duplicates: {most: 0.2}` still warns."""
+        if not isinstance(value, Mapping):
+            return value
+        defaults = {
+            name: field.default_factory().model_dump()  # type: ignore[call-arg]
+            for name, field in cls.model_fields.items()
+            if field.default_factory and isinstance(value.get(name), Mapping) and name != "rules"
+        }
+        return {**value, **{name: {**default, **value[name]} for name, default in defaults.items()}}
 
     @property
     def severities(self) -> Sequence[Severity]:

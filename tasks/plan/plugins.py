@@ -80,7 +80,8 @@ class Builder:
             if name not in options and takes[name].default is Parameter.empty:
                 self.mistakes.append(f"{path}{name}: {cls.__name__} needs it")
         hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]  # of this very class
-        values = {n: self._value(hints.get(n, Any), options[n], f"{path}{n}") for n in legal if n in options}
+        given = {name: _keep_defaults(takes[name].default, options[name]) for name in legal if name in options}
+        values = {name: self._value(hints.get(name, Any), value, f"{path}{name}") for name, value in given.items()}
         if len(self.mistakes) > before:
             return None
         try:
@@ -127,6 +128,15 @@ class Builder:
         """Raise one PlanError that lists every mistake, if there is one."""
         if self.mistakes:
             raise PlanError("; ".join(dict.fromkeys(self.mistakes)))
+
+
+def _keep_defaults(default: object, given: object) -> object:
+    """An option with fields, such as `training`: those that a plan leaves out keep the defaults of the option, not of its class."""
+    if not isinstance(given, Mapping) or not dataclasses.is_dataclass(default) or isinstance(default, type):
+        return given
+    return {field.name: getattr(default, field.name) for field in dataclasses.fields(default) if field.init} | dict(
+        given
+    )
 
 
 def _holds_bool(given: object) -> bool:

@@ -178,13 +178,15 @@ def user_cache() -> Path:
 
 def credentials_of_process() -> tuple[str, ...]:
     """Every credential in the environment: values of variables with such names, and passwords within other values."""
-    return _find_credentials(tuple(os.environ.items()))
+    # A report calls this for each of its cells, and to decode the environment each time took a third of a report's time.
+    stored = getattr(os.environ, "_data", os.environ)
+    return _find_credentials(tuple(stored.items()))
 
 
-@lru_cache(maxsize=1)  # a report calls this for each of its cells
-def _find_credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+@lru_cache(maxsize=1)
+def _find_credentials(environment: tuple[tuple[str | bytes, str | bytes], ...]) -> tuple[str, ...]:
     values = set()
-    for name, value in environment:
+    for name, value in ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment):
         if name.upper().endswith(CREDENTIALS):
             values |= {value, value.partition(":")[2]}  # user:password
         elif name == "NIGHTLOOP_CATALOG":

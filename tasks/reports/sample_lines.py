@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from nightloop.tasks.inspection.sample import Sample
+from nightloop.tasks.inspection.sample_columns import NumberSpread, TextKind
 from nightloop.tasks.plan.plan import Calendar, Plan
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.validation.export_limits import LIMITS, at_limit
+from nightloop.tasks.validation.id_kinds import KIND_WORDS
 
 OLD = "1995"  # the oldest public logs are younger
 LAST_OLD = "1998"  # no log ends before it; seconds since 2001, as programs of Apple have them, do until 2029
-FEW = 8  # periods and labels that are named
+FEW = 8  # periods, kinds and labels that are named
+RARE = 0.05  # of the different values of a column
+SEVERAL = 1000  # rows, from which on hours of the day say something
 
 
 def problems(sample: Sample, now: datetime) -> list[str]:
@@ -77,15 +81,22 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
         f"read: {how}{of}" + (f" ({notes.rows:,})" if sample.is_complete else ""),
         *(f"  {plain(file, 200)}" for file in sample.read[:FEW]),
         f"columns: {plain('; '.join(named), 600)}",
-        f"times: {_pairs(notes.times)}" + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else ""),
-        f"users: {sample.distinct['users']:,} different, such as {_pairs(notes.ids['user'])}",
-        f"items: {sample.distinct['items']:,} different, such as {_pairs(notes.ids['item'])}",
+        f"times: {_pairs(notes.times)}"
+        + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else "")
+        + _hours(sample.hours),
+        *(
+            f"{role}s: {_describe_texts(sample.texts[role], notes.rows, _pairs(notes.ids[role]))}"
+            for role in ("user", "item")
+        ),
+        *(f"{plain(name, 60)}: {_describe_texts(sample.texts[name], notes.rows)}" for name in columns.categorical),
+        *(f"{plain(name, 60)}: {_describe_numbers(sample.numbers[name], notes.rows)}" for name in columns.numeric),
     ]
     if isinstance(plan.periods, Calendar):
         lines.append(f"periods: {_list_periods(sample.periods)}")
     if columns.label:
         labels = ", ".join(f"{label:g} in {rows:,} rows" for label, rows in sample.labels[:FEW])
         lines.append(f"labels: {labels or 'none'}")
+    lines += _propose_kinds(plan, sample)
     wrong = problems(sample, now)
     if not wrong:
         return [*lines, "A night would take these rows as they are."]
@@ -97,6 +108,54 @@ def _pairs(written: dict[str, str]) -> str:
     """`12.0 (read as 12), ann`."""
     pairs = [(plain(raw, 60), "" if raw == read else f" (read as {plain(read, 60)})") for raw, read in written.items()]
     return ", ".join(f"{raw}{read}" for raw, read in pairs) or "none"
+
+
+def _hours(hours: Sequence[int]) -> str:
+    """The hours of the day with most and with fewest rows: evening and early morning, if times are read in the right zone."""
+    if sum(hours) < SEVERAL or max(hours) == sum(hours):
+        return ""
+    return f"; most rows at {hours.index(max(hours)):02d} o'clock UTC, fewest at {hours.index(min(hours)):02d}"
+
+
+def _describe_texts(kinds: Sequence[TextKind], rows: int, written: str = "") -> str:
+    """`902 different, such as 868, 808 (whole numbers)`; where there are more kinds, each with its share of the rows and examples."""
+    if not kinds:
+        return "none"
+    examples = [", ".join(plain(example, 60) for example in kind.examples) for kind in kinds]
+    words = [KIND_WORDS[kind.kind] for kind in kinds]
+    missing = _missing_share(rows - sum(kind.rows for kind in kinds), rows)
+    start = f"{sum(kind.different for kind in kinds):,} different, such as {written or examples[0]}"
+    if len(kinds) == 1:
+        return f"{start} ({words[0]}){missing}"
+    shares = [
+        f"{word} {kind.rows / rows:.2%} ({example})" for word, kind, example in zip(words, kinds, examples, strict=True)
+    ]
+    return f"{start}; of the rows {', '.join(shares[:FEW])}{missing}"
+
+
+def _describe_numbers(numbers: NumberSpread, rows: int) -> str:
+    if not numbers.rows:
+        return "no numbers"
+    return f"{numbers.least:g} to {numbers.largest:g}, {numbers.middle:g} in the middle{_missing_share(rows - numbers.rows, rows)}"
+
+
+def _missing_share(missing: int, rows: int) -> str:
+    return f"; {missing / rows:.2%} missing" if missing > 0 else ""
+
+
+def _propose_kinds(plan: Plan, sample: Sample) -> list[str]:
+    """What a plan says to put ids of other kinds aside in later nights, if there are few kinds and it does not say so yet."""
+    rules, columns = plan.expectations.rules, plan.columns
+    sources = {"user": columns.user, "item": columns.item}
+    asked = [role for role, source in sources.items() if not (rules.get(role) or rules.get(source))]
+    kinds = {role: _frequent_kinds(sample.texts[role]) for role in asked}
+    held = [f"{role}: {{kinds: [{', '.join(found)}]}}" for role, found in kinds.items() if 0 < len(found) <= 2]
+    return [f"to put ids of other kinds aside, write expectations: {{rules: {{{', '.join(held)}}}}}"] if held else []
+
+
+def _frequent_kinds(kinds: Sequence[TextKind]) -> list[str]:
+    """The kinds without those that have few of the values: they may be mistakes."""
+    return [kind.kind for kind in kinds if kind.different > RARE * sum(each.different for each in kinds)]
 
 
 def _list_periods(periods: Sequence[tuple[str, int]]) -> str:

@@ -20,6 +20,7 @@ MISREAD = r"[\x{80}-\x{9f}]|[ÂÃ][\x{a0}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹Œ
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
 CHANCE = 0.01  # of all ids: so many random ones differ in the case of letters alone
+MANY, LEVEL = 1000, 36  # rows; and an hour of twelve has a third of its even share or more
 CROWD, OFTEN = 0.1, 50.0  # of all rows, and times those of a user in the middle: one user has fewer
 
 
@@ -90,12 +91,21 @@ def _crowd(warehouse: Warehouse) -> Iterator[Check]:
 
 
 def _half_days(warehouse: Warehouse) -> Iterator[Check]:
-    """A check if rows that come in order go back from 12 to 1 o'clock of the same day, and none lies at another hour."""
+    """A check if no row lies between 13:00 and 0:59, and rows that come in order go back from 12 to 1 o'clock of the same day, or
+    rows that come in no order are many at each of the other hours: a shop that closes at night has few in its first and last one."""
     (seen,) = warehouse.query("validate/clock_turns").to_pylist()
-    if seen["turns"] and seen["turns"] > seen["back"] / 2:
+    turned = seen["turns"] and seen["turns"] > seen["back"] / 2
+    shuffled = seen["back"] > seen["rows"] / 4
+    level = seen["rows"] >= MANY and seen["least"] > seen["rows"] / LEVEL
+    how = (
+        f"{seen['turns']:.0f} times a row at 1 o'clock comes after one at 12 o'clock of the same day"
+        if turned
+        else f"each of these hours has rows, {seen['least']:,.0f} or more"
+    )
+    if turned or (shuffled and level):
         example = (
-            f"{seen['turns']:.0f} times a row at 1 o'clock comes after one at 12 o'clock of the same day, as on a clock of 12 hours. "
-            "Without AM and PM afternoons are mornings: write the hours 0 to 23, in Java with HH and not hh"
+            f"{how}, as on a clock of 12 hours. Without AM and PM afternoons are mornings: write the hours 0 to 23, in Java with HH and "
+            "not hh"
         )
         yield Check("rows between 1:00 and 12:59 o'clock", "warn", seen["rows"], high=0, example=example)
 

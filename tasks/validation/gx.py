@@ -32,6 +32,7 @@ from nightloop.tasks.validation.deciding_values import comparable, deciding_valu
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.export_limits import export_limit_checks
+from nightloop.tasks.validation.id_kinds import count_id_kinds, kind_shares, new_kind_checks, odd_id_checks
 from nightloop.tasks.validation.id_shapes import id_shape_checks
 from nightloop.tasks.validation.id_writings import id_writing_checks
 from nightloop.tasks.validation.lost_zeros import lost_zero_checks
@@ -91,7 +92,10 @@ def validate_period(
         statistics = measure(warehouse, plan.columns, counts, known)
         if counts["clean"] and plan.family == "ranking" and not plan.ranking.repeats:
             statistics["repeated_share"] = repeated_share(warehouse, counts["clean"], nights.versions)
+        kinds = count_id_kinds(warehouse)
+        statistics |= kind_shares(kinds)
         checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
+        checks += new_kind_checks(kinds, plan, nights.history)
         checks += two_form_checks(warehouse, known)
         checks += rounded_id_checks(warehouse)
         checks += lost_zero_checks(warehouse, known)
@@ -104,6 +108,7 @@ def validate_period(
         checks += changed_repeat_checks(
             warehouse, plan.columns, {"period": period.index, "version": version}, counts["reasons"]
         )
+        checks += odd_id_checks(kinds, plan, checks)
         results = _judge_period(checks)
         checks = [_with_ids(warehouse, known, check, results) for check in checks]
     return judge(plan, broken, checks, results, statistics, accepted)
@@ -227,6 +232,8 @@ def _row_expectation(rule: RowRule) -> Any:
         return gxe.ExpectColumnValueLengthsToBeBetween(column=column, max_value=int(rule.most or 0), meta=meta)
     if rule.kind == "forbidden":
         return gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=rule.pattern, meta=meta)
+    if rule.kind == "kinds":
+        return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=rule.pattern, meta=meta)
     if rule.kind == "values":
         return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(rule.allowed), meta=meta)
     return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=rule.least, max_value=rule.most, meta=meta)

@@ -10,10 +10,10 @@ from typing import Literal
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.expectations import LARGEST, NOBODY, Rule
+from nightloop.tasks.plan.expectations import ID_KINDS, LARGEST, NOBODY, Rule
 from nightloop.tasks.plan.plan import Plan
 
-Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
+Kind = Literal["null", "length", "forbidden", "range", "values", "outside", "kinds"]
 
 SOMEBODY = (
     "an id: no blank, no word or hash for a missing id (unknown, n/a, (not set)), no placeholder ({user_id}, __IDFA__), no control "
@@ -54,6 +54,7 @@ class RowRule:
             "range": f"{self.least} to {self.most}",
             "values": f"one of {', '.join(allowed)}{WORDS if self.column == 'label' else ''}",
             "outside": "a time inside the period",
+            "kinds": f"{' or '.join(allowed).replace('_', ' ')}, as `kinds` of the plan's rule says",
         }[self.kind]
 
 
@@ -72,10 +73,24 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     if unknown:
         raise PlanError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
     rules: list[RowRule] = []
+    for name in plan_rules:
+        _check_rule(plan, name, plan_rules[name])
     for column, source in names.items():
         rule = plan_rules.get(column) or plan_rules.get(source) or Rule()
         rules += _time(rule, period) if column == "time" else _column(plan, column, rule)
     return rules
+
+
+def _check_rule(plan: Plan, name: str, rule: Rule) -> None:
+    """Raises PlanError for a part of a rule that says nothing of a column of its type, because it would be ignored."""
+    columns = plan.columns
+    number = name in ("time", columns.time, "label", columns.label, columns.logged_probability, *columns.numeric)
+    parts = ("longest", "forbidden", "kinds") if number else ("least", "most")
+    if wrong := [part for part in parts if part in rule.model_fields_set]:
+        what, others = ("numbers", "least, most") if number else ("texts", "longest, forbidden, kinds")
+        raise PlanError(
+            f"expectations.rules.{name} has {', '.join(wrong)}, but the column holds {what}; for them there are {others}"
+        )
 
 
 def _time(rule: Rule, period: Period) -> list[RowRule]:
@@ -107,6 +122,9 @@ def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
         rules.append(RowRule(column, "length", 0, rule.longest or 256))
     if forbidden and not number:
         rules.append(RowRule(column, "forbidden", pattern=forbidden))
+    if rule.kinds and not number:
+        either = "|".join(ID_KINDS[kind] for kind in rule.kinds)
+        rules.append(RowRule(column, "kinds", allowed=rule.kinds, pattern=f"^(?:{either})$"))
     if allowed:
         rules.append(RowRule(column, "values", allowed=tuple(map(float if number else str, allowed))))
     return rules

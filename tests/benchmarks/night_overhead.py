@@ -1,9 +1,14 @@
-"""night-overhead: all of a night but its training, and a hundred backfilled nights of tiny data."""
+"""night-overhead: all of a night but its training, and a hundred backfilled nights of tiny data, with a Prefect server and without.
+
+`prefect_alone` is a flow of as many tasks that do nothing, on the same server: what no night on it can take less than.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +20,13 @@ SECONDS, TASK_RUNS, BACKFILL = 5.0, 40, 180.0
 def run() -> dict[str, object]:
     """Nights through Prefect as an operator's training would run them, on a server of their own."""
     home = Path(tempfile.mkdtemp(prefix="nightloop-bench-"))
+    alone = {name: value for name, value in os.environ.items() if name != "NIGHTLOOP_PREFECT"}
+    code = f"from {__spec__.name} import without_server; print(without_server())"
+    without = float(
+        subprocess.run(
+            [sys.executable, "-c", code], env=alone, check=True, capture_output=True, text=True
+        ).stdout.split()[-1]
+    )
     os.environ["NIGHTLOOP_HOME"] = str(home / "home")
     os.environ["NIGHTLOOP_PREFECT"] = "1"
     os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
@@ -22,10 +34,18 @@ def run() -> dict[str, object]:
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=180):
-        return _measured(home)
+        return _measured(home, without)
 
 
-def _measured(home: Path) -> dict[str, object]:
+def without_server() -> float:
+    """Seconds of the backfilled nights in a process of its own, without Prefect."""
+    home = Path(tempfile.mkdtemp(prefix="nightloop-bench-"))
+    os.environ["NIGHTLOOP_HOME"] = str(home / "home")
+    return _nights(home)[2]
+
+
+def _nights(home: Path) -> tuple[float, int, float]:
+    """Seconds and task runs of a night, and seconds of the backfilled ones."""
     import yaml
 
     from nightloop.flows.backfill import backfill
@@ -40,12 +60,37 @@ def _measured(home: Path) -> dict[str, object]:
     nightly(str(path), days[HISTORY])
     began = time.perf_counter()
     nightly(str(path), days[HISTORY + 1])
-    night, runs = time.perf_counter() - began, _task_runs()
-    trained = _trained(home)
+    night = time.perf_counter() - began
+    runs = _task_runs() if os.environ.get("NIGHTLOOP_PREFECT") else 0
+    night -= _trained(home)
     began = time.perf_counter()
     backfill(str(path), end=days[HISTORY + 1 + NIGHTS], what="missing")
-    hundred = time.perf_counter() - began
-    overhead = night - trained
+    return night, runs, time.perf_counter() - began
+
+
+def _prefect_alone(tasks: int) -> float:
+    """Seconds of a flow of so many tasks that do nothing; of three runs the shortest."""
+    from prefect import flow, task
+
+    @task
+    def nothing() -> None:
+        pass
+
+    @flow
+    def empty() -> None:
+        for _ in range(tasks):
+            nothing()
+
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        empty()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def _measured(home: Path, without: float) -> dict[str, object]:
+    overhead, runs, hundred = _nights(home)
     return {
         "name": "night-overhead",
         "value": round(overhead, 2),
@@ -55,7 +100,8 @@ def _measured(home: Path) -> dict[str, object]:
         "detail": {
             "task_runs": runs,
             f"seconds_of_{NIGHTS}_backfilled_nights": round(hundred, 1),
-            "training": round(trained, 3),
+            f"seconds_of_{NIGHTS}_without_a_server": round(without, 1),
+            "prefect_alone": round(_prefect_alone(runs), 2),
         },
     }
 

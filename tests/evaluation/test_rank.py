@@ -13,12 +13,12 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation import candidates as module
 from nightloop.tasks.evaluation.candidates import (
     Candidates,
-    PopularitySampler,
     UniformSampler,
+    item_users,
+    items_seen,
     sample_candidates,
-    sample_popular,
 )
-from nightloop.tasks.evaluation.exclusions import item_users, items_seen
+from nightloop.tasks.evaluation.popular_candidates import PopularitySampler, sample_popular
 from nightloop.tasks.evaluation.rank import from_factors, from_weights, rank
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.plan.plan import Ranking

@@ -55,7 +55,8 @@ def test_sound_files_are_described_and_nothing_is_kept(
     sample = found["sample"]
     assert (sample["files"], len(sample["read"]), sample["notes"]["rows"]) == (5, 3, 180)
     assert sample["periods"] == [["2026-01-01", 60], ["2026-01-03", 60], ["2026-01-05", 60]]
-    assert sample["distinct"] == {"users": 60, "items": 7}
+    kinds = {name: [(kind["kind"], kind["different"]) for kind in found] for name, found in sample["texts"].items()}
+    assert kinds == {"user": [("prefix_and_number", 60)], "item": [("whole_number", 7)]}
     assert not (tmp_path / "home").exists()
     whole = check(str(plan), True)
     assert whole["sample"]["notes"]["rows"] == 300 and "read: all rows of 5 files (300)" in whole["text"]
@@ -170,7 +171,7 @@ def test_ids_in_two_unicode_forms_are_told(ending: str, text: str, tmp_path: Pat
     )
     found = check(str(delivered(tmp_path, ending, text)))
     assert any("'Jose\\u0301' and 'Jos\\xe9' look alike and are two users" in text for text in found["problems"])
-    assert found["sample"]["distinct"]["users"] == 60 and not found["stops"]
+    assert sum(kind["different"] for kind in found["sample"]["texts"]["user"]) == 60 and not found["stops"]
 
 
 @pytest.mark.parametrize("unit", ["us", "ns"])

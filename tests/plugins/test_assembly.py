@@ -1,5 +1,7 @@
 """A strategy from a plan: right ones are built, wrong ones refused with every mistake and every legal name."""
 
+from dataclasses import replace
+
 import pytest
 
 from nightloop.tasks.modules.train_config import TrainConfig
@@ -33,9 +35,24 @@ def test_options_of_yaml_shape():
         "counts": [2, 4],
     }
     made = build(Part(use="AverageWeights", options={**given, "method": "last"}))
-    learner = FullRetrain(TrainConfig(epochs=2, lr=1), window=3)
+    learner = FullRetrain(TrainConfig(epochs=2, lr=1, l2=0.03), window=3)
     assert made == AverageWeights(learner, method="last", counts=(2, 4))
     assert hash(made) == hash(AverageWeights(learner, method="last", counts=(2, 4)))
+
+
+def test_a_training_that_names_some_settings_keeps_the_strategys_defaults_in_the_others():
+    """`training: {device: cuda}` must not change how long and how fast is trained."""
+    for use, option in (
+        ("FineTune", "training"),
+        ("EWC", "training"),
+        ("SML", "learner_training"),
+        ("SML", "transfer_training"),
+    ):
+        made, default = build(Part(use=use, options={option: {"parts": 1}})), build(Part(use=use))
+        assert getattr(made, option) == replace(getattr(default, option), parts=1)
+    sml = build(Part(use="SML", options={"transfer": {"form": "average"}}))
+    assert sml.transfer == replace(build(Part(use="SML")).transfer, form="average")
+    assert "learner_training.colour: no such option of TrainConfig" in refused("SML", learner_training={"colour": 1})
 
 
 def test_a_bare_name_is_a_learner():

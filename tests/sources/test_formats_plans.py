@@ -92,7 +92,7 @@ def open_bandit(random: np.random.Generator) -> dict[str, str]:
     names = ["", "timestamp", "item_id", "position", "click", "propensity_score", *(f"user_feature_{n}" for n in range(4)),
              "user-item_affinity_0"]  # fmt: skip
     lines = (f"{n},2019-11-{24 + n // 300} 00:{n % 300 // 60:02d}:{n % 60:02d}.004101+00:00,{random.integers(80)},"
-             f"{1 + n % 3},{random.integers(2)},0.0125,81ce,f1c2,{random.integers(9):032x},c39b,0.0" for n in range(ROWS))  # fmt: skip
+             f"{1 + n % 3},{random.integers(2)},0.0125,81ce,f1c2,{1 + random.integers(9):032x},c39b,0.0" for n in range(ROWS))  # fmt: skip
     return {"all.csv": "\n".join([",".join(names), *lines]) + "\n"}
 
 

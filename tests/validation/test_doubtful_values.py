@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Counts
 from nightloop.tasks.validation.gx import EarlierNights, validate_period
 from tests.lake.small_lake import SmallLake
-from tests.validation.test_gx import DAY, changed, look, plan, rows
+from tests.validation.test_gx import DAY, changed, look, plan, rows, told
 
 YEARS = 20_454 * DAY  # 2026-01-01
 
@@ -34,7 +36,7 @@ def test_a_category_of_another_encoding_is_shown(written: str, encoding: str, re
 
 
 def test_an_id_of_another_encoding_is_shown() -> None:
-    (reason,) = look(changed(rows(), "user", {3: "Jos\xc3\xa9"}))[0].reasons
+    (reason,) = told(changed(rows(), "user", {3: "Jos\xc3\xa9"}))
     assert r"rows whose user_id is of another encoding is 1, allowed is at most 0: 'Jos\xc3\xa9'" in reason
 
 
@@ -50,7 +52,7 @@ def test_letters_of_every_country_are_no_other_encoding() -> None:
         "\u20ac5",
         "\xf1\xbb",
     ]
-    assert not look(changed(rows(), "category", dict(enumerate(words))))[0].reasons
+    assert not told(changed(rows(), "category", dict(enumerate(words))))
 
 
 @pytest.mark.parametrize(("first", "shown"), [([0] * 3, 3), ([0, 3_600_000_000], 2), ([], 0)])
@@ -95,23 +97,23 @@ def test_times_of_years_without_logs_are_shown(first: int, step: int, shown: str
 def test_several_items_in_one_value_are_shown(written: str) -> None:
     """cornac 577, and the impressions of MIND: a list of items was one item."""
     values = {n: written.format(n, n + 1, n + 2) for n in range(400)}
-    (reason,) = look(changed(rows(), "item", values))[0].reasons
+    (reason,) = told(changed(rows(), "item", values))
     assert (
         f"share of items that look like several is 1, allowed is at most 0.5: {min(values.values())!r}. A row" in reason
     )
     titles = {n: f"Apollo {n} and others" for n in range(400)}
     for single in (titles, dict.fromkeys(range(150), "1 2"), {n: f"2026-01-{n}_x-{n}" for n in range(400)}):
-        assert not look(changed(rows(), "item", single))[0].reasons
+        assert not told(changed(rows(), "item", single))
 
 
 @pytest.mark.parametrize("date", ["1-Feb", "Mar-01", "01-Feb-26", "2/1/2026"])
 def test_a_few_ids_that_are_dates_are_shown(date: str) -> None:
     """ColoradoRLA 783: a spreadsheet makes dates of ids such as 1-2-3."""
     ids = {n: f"{n}-{n}" for n in range(400)}
-    (reason,) = look(changed(rows(), "item", {**ids, 5: date}))[0].reasons
+    (reason,) = told(changed(rows(), "item", {**ids, 5: date}))
     assert f"items that look like dates is 1, allowed is at most 0: {date!r}. A spreadsheet" in reason
     for others in ({**ids, 5: "MAR-01", 6: "May", 7: "1-2"}, {n: f"{n % 28 + 1}-Feb-{n:04d}" for n in range(400)}):
-        assert not look(changed(rows(), "item", others))[0].reasons
+        assert not told(changed(rows(), "item", others))
 
 
 @pytest.mark.parametrize("written", ["9f1c2d{:03d}-ab", "user{:03d}@x.org"])
@@ -119,7 +121,7 @@ def test_ids_that_differ_in_case_alone_are_shown(written: str) -> None:
     """fhir-works 698 and PrairieLearn 14399: UUIDs in capitals and in small letters were two users."""
     ids = {n: written.format(n % 200) for n in range(400)}
     some = {n: id_.upper() if n > 390 else id_ for n, id_ in ids.items()}
-    (reason,) = look(changed(rows(), "user", some))[0].reasons
+    (reason,) = told(changed(rows(), "user", some))
     one, other = written.format(191).upper(), written.format(191)
     share = "share of users that differ in upper and lower case alone is 0.08612, allowed is at most 0.01"
     assert f"{share}: {one!r} and {other!r}. Are they one user?" in reason
@@ -128,17 +130,17 @@ def test_ids_that_differ_in_case_alone_are_shown(written: str) -> None:
         {n: id_.upper() if n == 399 else id_ for n, id_ in ids.items()},
         {n: "aA"[n % 2] for n in range(400)},
     ):
-        assert not look(changed(rows(), "user", others))[0].reasons
+        assert not told(changed(rows(), "user", others))
 
 
 @pytest.mark.parametrize("id_", ["0", "-1", "guest"])
 def test_a_user_that_stands_for_everybody_is_shown(id_: str) -> None:
     """gorse 419, and Yandex' and KKBOX' logs: rows of visitors without a login have one id."""
     ids = {n: f"u{n}" for n in range(400)}
-    (reason,) = look(changed(rows(), "user", {**ids, **dict.fromkeys(range(60), id_)}))[0].reasons
+    (reason,) = told(changed(rows(), "user", {**ids, **dict.fromkeys(range(60), id_)}))
     assert f"share of rows of one user is 0.15, allowed is at most 0.1: {id_!r}. Does it stand for everybody" in reason
     for others in (dict.fromkeys(range(30), id_), {n: id_ if n < 60 else f"u{n % 100}" for n in range(400)}):
-        assert not look(changed(rows(), "user", {**ids, **others}))[0].reasons
+        assert not told(changed(rows(), "user", {**ids, **others}))
 
 
 def test_a_log_that_counts_its_rows_from_0_has_no_missing_times() -> None:
@@ -157,10 +159,25 @@ def test_a_clock_of_12_hours_is_shown() -> None:
     assert _reasons([YEARS + n for n in day]) == _reasons([YEARS + n * 7 % DAY for n in half]) == []
 
 
+def test_a_clock_of_12_hours_is_shown_where_rows_come_in_no_order() -> None:
+    hour = 3_600_000_000
+    even = [YEARS + (n % 12 + 1) * hour + n * 7919 * 1_000_000 % hour for n in range(1200)]
+    (reason,) = _reasons(random.Random(1).sample(even, 1200))
+    assert (
+        "rows between 1:00 and 12:59 o'clock is 1,200, allowed is at most 0: each of these hours has rows, 100 or more"
+        in reason
+    )
+    few_at_first = [
+        at for at in even if at // hour % 24 != 1 or at // 1_000_000 % 5 == 0
+    ]  # a shop that is open so, in another time zone
+    for others in (few_at_first, [at + hour for at in even]):
+        assert _reasons(random.Random(1).sample(others, len(others))) == []
+
+
 def _reasons(micros: list[int]) -> list[str]:
-    table = changed(rows(), "time", dict(enumerate(micros)))
-    counts = plan().model_copy(update={"periods": Counts(rows=400)})
-    seen = validate_period(SmallLake(table), counts, Period(0, "000000", None, None, 400), 1, EarlierNights())  # type: ignore[arg-type]
+    table = changed(rows(len(micros)), "time", dict(enumerate(micros)))
+    counts = plan().model_copy(update={"periods": Counts(rows=len(micros))})
+    seen = validate_period(SmallLake(table), counts, Period(0, "000000", None, None, len(micros)), 1, EarlierNights())  # type: ignore[arg-type]
     return [reason.partition(" is often")[0] for reason in seen.reasons]
 
 

@@ -67,6 +67,11 @@ def look(table: pa.Table, the: Plan | None = None, nights: EarlierNights | None 
     return validate_period(lake, the or plan(), TODAY, 1, nights or EarlierNights()), lake  # type: ignore[arg-type]
 
 
+def told(table: pa.Table, nights: EarlierNights | None = None) -> list[str]:
+    """What is said of rows, but for ids unlike the others: `test_id_kinds` is about these."""
+    return [reason for reason in look(table, nights=nights)[0].reasons if "unlike the others" not in reason]
+
+
 @cache
 def history(nights: int = 5) -> tuple[Mapping[str, float], ...]:
     return tuple(look(rows(seed=seed))[0].statistics for seed in range(1, nights + 1))
@@ -267,7 +272,9 @@ def test_no_configuration_stops_the_night() -> None:
     off = {"severity": "off"}
     drift = {"severity": "off", "most": 1}
     names = ("volume", "label_rate", "new_users", "new_items", "all_new")
-    limits = {name: {"severity": "off", "most": 1} for name in ("duplicates", "outside_period", "out_of_order")}
+    limits = {
+        name: {"severity": "off", "most": 1} for name in ("duplicates", "outside_period", "out_of_order", "new_kinds")
+    }
     seen, _ = look(rows(), plan(rows="off", psi=drift, ks=drift, **limits, **dict.fromkeys(names, off)))
     assert seen.verdict == "blocked" and "every check is off" in seen.reasons[0]
 

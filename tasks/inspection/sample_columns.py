@@ -1,0 +1,49 @@
+"""Sample columns: what kinds of text and which numbers the columns of a sample hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.expectations import IdKind
+from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.validation.id_kinds import define_id_kind
+
+
+@dataclass(frozen=True)
+class TextKind:
+    """The values of a column that are of one kind of text."""
+
+    kind: IdKind
+    different: int
+    rows: int
+    examples: tuple[str, ...]  # those with most rows
+
+
+@dataclass(frozen=True)
+class NumberSpread:
+    """The numbers of a column; NaN if it has none."""
+
+    rows: int  # that have one
+    least: float
+    middle: float
+    largest: float
+
+
+def text_kinds(warehouse: Warehouse, columns: Columns) -> dict[str, tuple[TextKind, ...]]:
+    """For user, item and each categorical column the kinds of the landed texts, the most frequent first."""
+    define_id_kind(warehouse)
+    names = list(dict.fromkeys(("user", "item", *columns.categorical)))
+    kinds: dict[str, tuple[TextKind, ...]] = dict.fromkeys(names, ())
+    for row in warehouse.query("ingest/sample_texts", {"columns": names}).to_pylist():
+        kinds[row["field"]] += (TextKind(row["kind"], row["different"], row["rows"], tuple(row["examples"])),)
+    return kinds
+
+
+def number_spreads(warehouse: Warehouse, columns: Columns) -> dict[str, NumberSpread]:
+    """For each numeric column its landed numbers."""
+    ranges = dict.fromkeys(columns.numeric, NumberSpread(0, float("nan"), float("nan"), float("nan")))
+    if columns.numeric:
+        for row in warehouse.query("ingest/sample_numbers", {"columns": list(columns.numeric)}).to_pylist():
+            ranges[row["field"]] = NumberSpread(row["rows"], row["least"], row["middle"], row["largest"])
+    return ranges
