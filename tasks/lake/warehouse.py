@@ -181,9 +181,7 @@ class Warehouse:
         if not self.query("catalog/layout_there").num_rows:
             retry_conflicts(_translate_errors()(self._create_tables))
         if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
-            raise DataError(
-                f"the lake's tables have layout {layout}, this release reads {FORMAT}: install a newer release"
-            )
+            raise DataError(f"the lake has layout {layout}, this release reads {FORMAT}: install a newer release")
 
     def _create_tables(self) -> None:
         with self._transaction():
