@@ -12,7 +12,7 @@ from nightloop.flows.night_limit import limit_night
 from nightloop.flows.nightly import collect_all, night, periods_of
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
-from nightloop.flows.run_summary import report_early_end, summarize
+from nightloop.flows.run_summary import report_early_end, summarize, undrawn_report_warns
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import move_champion
@@ -79,7 +79,8 @@ def backfill(
     with hold_pipeline_lock(loaded_plan), open_runner(Settings().runner):
         live = move_champion and ends_at_newest(loaded_plan, runs[-1])
         done = _run_in_order(loaded_plan, runs, strategies, stop_on, when, utc_now if live else None)
-        publish(loaded_plan, newest_shown(loaded_plan, when))
+        with undrawn_report_warns(loaded_plan.pipeline):
+            publish(loaded_plan, newest_shown(loaded_plan, when))
     return summarize(done, live)
 
 

@@ -45,7 +45,7 @@ from nightloop.tasks.run_bakeoff import (
 from nightloop.tasks.runner import open_cluster
 from nightloop.tasks.schedule import newest_period, period_name
 
-Runner = Annotated[str, Field(pattern=r"^(processes|dask(:\w+://[^\s@]+)?|ray://[^\s@]+)$")]
+Runner = Annotated[str, Field(pattern=r"^(processes|dask(:[a-z]+://[!-?A-~]+)?|ray://[!-?A-~]+)$")]
 
 
 @flow("bakeoff", run_name)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from nightloop.flows.night_limit import limit_night
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import night_name
-from nightloop.flows.run_summary import report_early_end, summarize
+from nightloop.flows.run_summary import report_early_end, summarize, undrawn_report_warns
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks.collect import collect, pass_over, replay
@@ -91,7 +91,8 @@ def nightly(
                     done.append(night(loaded_plan, landed, utc_now, (), retry_failed and last))
                 if done[-1].outcome == "blocked":
                     break
-        publish(loaded_plan, newest_shown(loaded_plan, when))
+        with undrawn_report_warns(loaded_plan.pipeline):
+            publish(loaded_plan, newest_shown(loaded_plan, when))
     return summarize(done, remark=remark)
 
 

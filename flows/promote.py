@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 from nightloop.flows.run_names import run_name
+from nightloop.flows.run_summary import undrawn_report_warns
 from nightloop.flows.scheduled_time import scheduled_time
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
@@ -14,8 +13,6 @@ from nightloop.tasks.record.entries import refuse_without_reason
 from nightloop.tasks.report import publish
 from nightloop.tasks.resources import read
 from nightloop.tasks.schedule import newest_shown
-
-log = logging.getLogger(__name__)
 
 
 @flow("promote", run_name)
@@ -78,8 +75,6 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
 
 def _publish_report(plan: Plan, outcome: str) -> str:
     """The outcome of an act that is done. A report that cannot be drawn is a warning."""
-    try:
+    with undrawn_report_warns(plan.pipeline):
         publish(plan, newest_shown(plan, scheduled_time()))
-    except Exception as error:
-        log.warning("the act is done; the report of %s was not drawn: %s", plan.pipeline, error)
     return outcome

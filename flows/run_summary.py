@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nightloop.tasks.orchestration import failed, run
+from nightloop.tasks.plan.errors import error_message
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.record.manifest import Manifest
@@ -48,6 +49,15 @@ def report_early_end(done: Sequence[Manifest], planned: Sequence[int], live: boo
             raise KeyboardInterrupt(f"interrupted {resume}") from None
         _say(f"stopped {resume}")
         raise
+
+
+@contextmanager
+def undrawn_report_warns(pipeline: str) -> Iterator[None]:
+    """A block that draws a report. If that fails it is a warning: what the run was for is done, and recorded."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("the run is done; the report of %s was not drawn: %s", pipeline, error_message(error))
 
 
 def _say(line: str) -> None:

@@ -27,7 +27,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from nightloop.tasks.plan.context_value import use_value
 from nightloop.tasks.plan.errors import CORRECTABLE, ConflictError, PlanError, error_message, mistake_message
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import escape_controls, hide_secrets, locate_errors
+from nightloop.tasks.plan.safe_text import escape_controls, hide_secrets, locate_errors, refuse_not_utf8, require_utf8
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import as_command, progress_line, terminal
 
@@ -90,6 +90,7 @@ class Flow(Generic[P, R]):
         if Settings().uses_prefect:
             from prefect.exceptions import FailedRun, ParameterTypeError
 
+            refuse_not_utf8(self.name, (args, kwargs))  # the server could not give such a run to anyone
             try:
                 with terminal():
                     called = _call_prefect(as_command(self.by_prefect), self._run_here, args, kwargs)
@@ -132,7 +133,7 @@ class Flow(Generic[P, R]):
             name=self.name,
             version=version("nightloop"),
             flow_run_name=lambda: self.run_name(self.name, flow_run.get_parameters()),
-        )(_fail_in_words(_record_outcome(self.fn)))
+        )(require_utf8(_fail_in_words(_record_outcome(self.fn))))
 
 
 class Task(Generic[P, R]):

@@ -133,7 +133,7 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
     _refuse_in_use(pipeline, plan, served)
     for directory in (*directories, served):
         shutil.rmtree(directory, ignore_errors=True)
-    reports = (home / "reports" / f"{pipeline}{name}" for name in (".html", "-tuning.html", "-tuning.json"))
+    reports = (home / "reports" / f"{pipeline}{name}" for name in (".html", ".tuning.html", ".tuning.json"))
     for file in (*lake.glob(f"{pipeline}.sqlite*"), *reports, plan):
         file.unlink(missing_ok=True)
 

@@ -10,14 +10,16 @@ import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from nightloop.tasks.lake.incoming import PRIVATE, IncomingRows, incoming_rows
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.read_back import lost_write, read_back
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError, NotReady, StoreError
+from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.plan import Columns
 
 PART = 2_000_000  # rows whose keys are compared at once
@@ -180,18 +182,16 @@ def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) 
 
 
 def _refuse_lost_rows(warehouse: Warehouse, landing: Landing, version: int) -> None:
-    """Raise StoreError if the rows cannot be read back that were just written. The transaction is rolled back then.
+    """Raise StoreError if the rows, or what was put aside of them, cannot be read back. The transaction is rolled back then.
 
     What answers a write need not be S3: a proxy may say that it is done. A version without its rows would stop every night.
     """
-    lost = f"the rows of period {landing.period} that were written to {warehouse.place} cannot be read back, so none of them was recorded"
-    advice = "Check that the server of the lake's data keeps what it is given, and run again"
-    try:
-        found = warehouse.query("ingest/written_rows", {"period": landing.period, "version": version})
-    except StoreError as error:
-        raise StoreError(f"{lost}. {advice} ({error.__cause__})") from error.__cause__
-    if (rows := found.column(0)[0].as_py()) != landing.rows:
-        raise StoreError(f"{lost}: {rows:,} of {landing.rows:,} are there. {advice}")
+    what, key = f"the rows of period {landing.period}", {"period": landing.period, "version": version}
+    written, aside = (partial(warehouse.query, f"ingest/{name}", key) for name in ("written_rows", "aside_rows"))
+    rows = read_back(written, what, warehouse.place).column(0)[0].as_py()
+    if rows != landing.rows:
+        raise lost_write(what, warehouse.place, f"{rows:,} of {landing.rows:,} are there")
+    read_back(aside, f"what was put aside of {what}", warehouse.place)
 
 
 def _add_columns(warehouse: Warehouse, arrived: IncomingRows) -> None:

@@ -7,15 +7,18 @@ import re
 import tempfile
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightloop.tasks.lake.file_names import escape_name
 from nightloop.tasks.lake.incoming import INSTANT, LINE
 from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import Landing, put_delivery, stage
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.read_back import lost_write, read_back
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.plan import Columns, Plan
@@ -71,6 +74,8 @@ def expire_versions(
         gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
         for table in ("landed", "quarantine", "collected") if gone else ():
             warehouse.query(f"maintain/expire_{table}", version_lists(gone))
+        if gone:  # which rows of a file are deleted is written to a file too
+            read_back(partial(warehouse.query, "maintain/remaining_rows"), "marks of deleted rows", warehouse.place)
         return gone
 
     return warehouse.write(delete_versions) if chosen else []
@@ -106,12 +111,28 @@ def compact_lake(warehouse: Warehouse, before: datetime) -> None:
     data place (see `catalog_marks`): files that it does not know are removed.
     """
     _refuse_files_of_others(warehouse, before)
-    warehouse.query("maintain/merge_files")
+    warehouse.write(partial(_merge_files, warehouse), "maintain/no_turn")
     numbers = warehouse.query("maintain/old_snapshots", {"before": before}).column(0)[0].as_py()
     if numbers:
         warehouse.query("maintain/expire_snapshots", {"numbers": numbers})
     warehouse.query("maintain/remove_old_files", {"before": before})
     warehouse.query("maintain/remove_orphans", {"before": before, "dry": False})
+
+
+def _merge_files(warehouse: Warehouse) -> None:
+    """Merge small files. To be called in a transaction: merged files that cannot be read back replace no others."""
+    before = _files(warehouse)
+    merged = sum(warehouse.query("maintain/merge_files").column("files_created").to_pylist())
+    files = sorted(_files(warehouse) - before) if merged else []
+    if len(files) < merged:
+        raise lost_write("merged files", warehouse.place, f"{len(files)} of {merged} are there")
+    if files:
+        read_back(partial(warehouse.query, "maintain/read_files", {"files": files}), "merged files", warehouse.place)
+
+
+def _files(warehouse: Warehouse) -> set[str]:
+    pattern = f"{escape_name(warehouse.place)}/main/**/*.parquet"
+    return {*warehouse.query("maintain/lake_files", {"pattern": pattern}).column("file").to_pylist()}
 
 
 def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:

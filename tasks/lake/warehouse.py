@@ -18,6 +18,7 @@ from duckdb_extensions import import_extension
 from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
+from nightloop.tasks.lake.read_back import read_back
 from nightloop.tasks.lake.retry import (
     LOST,
     catalog_busy,
@@ -149,15 +150,17 @@ class Warehouse:
         """Put rows of a version into quarantine: columns arrival (int64) and reason (text). Repeating changes nothing."""
         if rows.num_rows:
             self.counted.pop((period, version), None)
+            put, read = (partial(self.query, f"ingest/{name}", {"period": period, "version": version})
+                         for name in ("put_aside", "aside_rows"))  # fmt: skip
             with self.lend(rows):
-                self.write(lambda: self.query("ingest/put_aside", {"period": period, "version": version}))
+                self.write(lambda: (put(), read_back(read, "the rows put aside", self.place)))
 
-    def write(self, change: Callable[[], Answer]) -> Answer:
-        """Run `change` in one transaction. If it conflicts with other writers, wait and run it again."""
+    def write(self, change: Callable[[], Answer], turn: str = "catalog/take_turn") -> Answer:
+        """Run `change` in one transaction, after the statement `turn`. If it conflicts with other writers, wait and run it again."""
 
         def once() -> Answer:
             with self._transaction():
-                self.query("catalog/take_turn")
+                self.query(turn)
                 return change()
 
         return retry_conflicts(_translate_errors()(once))
@@ -178,9 +181,7 @@ class Warehouse:
         if not self.query("catalog/layout_there").num_rows:
             retry_conflicts(_translate_errors()(self._create_tables))
         if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
-            raise DataError(
-                f"the lake's tables have layout {layout}, this release reads {FORMAT}: install a newer release"
-            )
+            raise DataError(f"the lake has layout {layout}, this release reads {FORMAT}: install a newer release")
 
     def _create_tables(self) -> None:
         with self._transaction():

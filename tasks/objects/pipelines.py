@@ -92,7 +92,7 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
         raise PlanError(f"{', '.join(present)} cannot be given up while the store shows it: move its folder away first")
     if unseen := sorted(kept - {*listed, *recorded}):
         raise PlanError(
-            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(listed)) or 'none'}. Nothing was "
+            f"the store shows no pipeline {', '.join(unseen)[:200]}; it shows {', '.join(sorted(listed)) or 'none'}. Nothing was "
             "written. Check that its folder is mounted and readable"
         )
     if left := sorted({*listed, *recorded} - kept - given_up):

@@ -40,7 +40,7 @@ def save_document(
     data = canonical_json(document)
     key = hashlib.sha256(data).hexdigest()
     step_cache.store_result(objects, pipeline, key, name, {"document": blobs.put(objects, data)})
-    file = (Settings().home / "reports").absolute() / f"{pipeline}-{name}"
+    file = (Settings().home / "reports").absolute() / f"{pipeline}.{name}"  # no pipeline has a dot in its name
     write_text(html_path := file.with_name(f"{file.name}.html"), page())
     write_text(json_path := file.with_name(f"{file.name}.json"), json_of(document, indent=1))
     return {"report": str(html_path), "json": str(json_path)}

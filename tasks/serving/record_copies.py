@@ -16,12 +16,14 @@ import math
 import os
 import re
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from nightloop.tasks.objects.checksum import short_hash
 from nightloop.tasks.objects.key_names import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import DataError, StoreError
 
 MOST = 32 * 2**20  # bytes of a copy
 DIGITS = 15  # of a position, so that names are in order
@@ -36,20 +38,29 @@ class RecordCopies:
         self._prefix = f"pipelines/{checked_pipeline(pipeline)}/serving/labelled"
         self._lock = -1  # an open file, locked while this process makes the copies
         self._copied: dict[str, tuple[int, int]] = {}  # inode and bytes in the store, by day and hash of the first line
+        self._newest = ""  # the copy that was made last
 
     def send(self, seconds: float = math.inf) -> None:
         """Copy all whole lines that are not in the store yet; after so many seconds the rest waits for the next call.
 
-        Raises OSError; what is missing is copied the next time. Files whose names begin with no day are not the log's.
+        Raises OSError; what is missing is copied the next time. A file that cannot be read holds up no other: it is named
+        once all others are copied. Files whose names begin with no day are not the log's.
         """
         if not self._folder.is_dir() or not self._holds_lock():
             return
-        end = time.monotonic() + seconds
+        if self._newest and next(self._objects.keys(self._newest), "") != self._newest:
+            self._copied, self._newest = {}, ""  # the store was emptied or restored: it is asked what it has
+        end, unreadable = time.monotonic() + seconds, list[str]()
         for path in sorted(self._folder.glob("*.jsonl")):
-            if re.match(r"\d{4}-\d\d-\d\d", path.name, re.ASCII) and path.is_file():
-                while self._send_part(path):
-                    if time.monotonic() > end:
-                        return
+            if re.match(r"\d{4}-\d\d-\d\d", path.name, re.ASCII):
+                try:
+                    while self._send_part(path):
+                        if time.monotonic() > end:
+                            return
+                except DataError as error:
+                    unreadable.append(str(error))
+        if unreadable:
+            raise StoreError("; ".join(unreadable))
 
     def close(self) -> None:
         """Let another process make the copies."""
@@ -70,41 +81,60 @@ class RecordCopies:
         return True
 
     def _send_part(self, path: Path) -> bool:
-        """Copy the next lines of a file, at most `MOST` bytes; False if there are none."""
-        with path.open("rb") as file:
-            first = file.readline()
-            name = f"{path.name[:10]}/{short_hash(first)}"  # also of a file that was renamed
-            if not first.endswith(b"\n"):
-                return False
-            begin = self._find_begin(name, file)
-            file.seek(begin)
-            data = file.read(MOST)
-            inode = os.fstat(file.fileno()).st_ino
+        """Copy the next lines of a file, at most `MOST` bytes; False if there are none. Raises DataError if it cannot be read."""
+        with _reading(path):
+            first, inode, size = _beginning(path) if path.is_file() else (b"", -1, 0)
+        if not first.endswith(b"\n"):
+            return False
+        name = f"{path.name[:10]}/{short_hash(first)}"  # also of a file that was renamed
+        seen, begin = self._copied.get(name, (-1, 0))
+        if seen != inode or begin > size:  # another file than the last time
+            copies = self._copies_in_store(name)
+            with _reading(path):
+                begin = _end_of_copies(path, copies)
+            self._copied[name] = inode, begin
+        with _reading(path):
+            data = _read_at(path, begin, MOST)
         data = data[: data.rfind(b"\n") + 1]
         if not data:
             return False
         end = begin + len(data)
         self._copied.pop(name, None)  # a copy that is not confirmed may be there: after an error the store is asked
-        copy = f"{name}-{begin:0{DIGITS}}-{end:0{DIGITS}}-{short_hash(data)}"
-        self._objects.create(f"{self._prefix}/{copy}.jsonl", data)
-        self._copied[name] = inode, end
+        copy = f"{self._prefix}/{name}-{begin:0{DIGITS}}-{end:0{DIGITS}}-{short_hash(data)}.jsonl"
+        self._objects.create(copy, data)
+        self._copied[name], self._newest = (inode, end), copy
         return True
 
-    def _find_begin(self, name: str, file: BinaryIO) -> int:
-        """How many bytes of a file are in the store. The store is asked if this is another file than the last time."""
-        state = os.fstat(file.fileno())
-        inode, end = self._copied.get(name, (-1, 0))
-        if inode != state.st_ino or end > state.st_size:
-            end = self._find_end_in_store(name, file)
-            self._copied[name] = state.st_ino, end
-        return end
-
-    def _find_end_in_store(self, name: str, file: BinaryIO) -> int:
-        """The end of the newest copy in the store that is still a part of the file."""
+    def _copies_in_store(self, name: str) -> list[tuple[int, int, str]]:
+        """The first byte, the end and the hash of every copy of a file, the newest first."""
         keys = self._objects.keys(f"{self._prefix}/{name}-")
         copies = [re.search(r"-(\d+)-(\d+)-([0-9a-f]+)\.jsonl$", key) for key in keys]
-        for begin, end, content in sorted(((int(c[1]), int(c[2]), c[3]) for c in copies if c), reverse=True):
-            file.seek(begin)
-            if short_hash(file.read(end - begin)) == content:
-                return end
-        return 0
+        return sorted(((int(c[1]), int(c[2]), c[3]) for c in copies if c), reverse=True)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """A block that reads a file of the log, and nothing of the store. Raises DataError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): repair it, or move it away") from error
+
+
+def _beginning(path: Path) -> tuple[bytes, int, int]:
+    """The first line of a file, its inode and its size."""
+    with path.open("rb") as file:
+        state = os.fstat(file.fileno())
+        return file.readline(), state.st_ino, state.st_size
+
+
+def _read_at(path: Path, begin: int, most: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(begin)
+        return file.read(most)
+
+
+def _end_of_copies(path: Path, copies: Iterable[tuple[int, int, str]]) -> int:
+    """The end of the newest copy that is still a part of the file."""
+    matching = (end for begin, end, content in copies if short_hash(_read_at(path, begin, end - begin)) == content)
+    return next(matching, 0)

@@ -68,7 +68,11 @@ class ServingLog:
         self._write("served", scored.when, [line])
 
     def write_labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
-        """Write rows whose labels have come. Raises StoreError if the records may not grow."""
+        """Write rows whose labels have come. Raises StoreError if the records may not grow.
+
+        A day whose file cannot be written costs no row of another day.
+        """
+        failures: list[OSError] = []
         for request, scored, positions in rows:
             lines = self._lines(request, scored, positions)
             if label := self._columns.label:
@@ -76,7 +80,12 @@ class ServingLog:
                     {**line, label: int(scored.label[position] or 0)}
                     for line, position in zip(lines, positions, strict=True)
                 ]
-            self._write("labelled", scored.when, lines)
+            try:
+                self._write("labelled", scored.when, lines)
+            except OSError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def flush(self) -> None:
         """Hand all lines to the system. Raises StoreError if the records may not grow any more."""

@@ -26,7 +26,9 @@ def tuned_path(source: Path, writable: bool, plans: Path) -> Path:
 
 
 def refuse_edited(path: Path) -> None:
-    """Raise PlanError if the file exists and a person wrote or edited it."""
+    """Raise PlanError if the file exists and a person wrote or edited it, or if it is no regular file."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise PlanError(f"out: {path} is not a regular file; give another path")
     if path.exists() and not is_generated(path, HEAD):
         raise PlanError(f"{path} was edited, and tuning would replace it: move it away, or give another file (--out)")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import nightloop.flows.backfill
 import nightloop.flows.nightly
 import nightloop.tasks.promote
 import nightloop.tasks.resources
@@ -72,6 +73,22 @@ def test_a_finished_night_run_again_changes_nothing(begun: Tiny) -> None:
     again = run(begun, 2, 3, 1)
     assert begun.record() == before
     assert [n.revision for n in again] == [1, 1, 1]
+
+
+def test_a_report_that_cannot_be_drawn_fails_no_night(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The night was complete, its run failed, and what came of it was not said."""
+
+    def away(*plan: object) -> str:
+        raise OSError(27, "File too large")
+
+    for flow in (nightloop.flows.nightly, nightloop.flows.backfill):
+        monkeypatch.setattr(flow, "publish", away)
+        monkeypatch.setattr(flow, "scheduled_time", lambda: datetime.fromisoformat("2026-01-06T02:00:00+00:00"))
+    assert nightloop.flows.nightly.nightly(str(begun.path), begun.name(3))[0].startswith(begun.name(3))
+    assert nightloop.flows.backfill.backfill(str(begun.path), end=begun.name(4))[0].startswith(begun.name(4))
+    assert caplog.text.count("the run is done; the report of tiny was not drawn: [Errno 27] File too large") == 2
 
 
 def test_a_night_that_one_read_does_not_see_is_not_run_again(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

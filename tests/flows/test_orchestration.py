@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -15,13 +16,18 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 import nightloop.flows.nightly
 import nightloop.tasks.score
+from nightloop.flows import deployments
 from nightloop.flows.nightly import nightly
+from nightloop.flows.promote import promote
 from nightloop.flows.side_by_side import side_by_side
 from nightloop.tasks import orchestration
 from nightloop.tasks.orchestration import Run, failed, flow, run, task
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.settings import Settings
 from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server
@@ -203,6 +209,31 @@ def test_parameters_are_checked_and_converted_as_a_form_does() -> None:
     assert count()[2].id != mine.id, "every run has an id of its own"
     with pytest.raises(ValueError, match=r"count: most: Input should be a valid integer"):
         count((), "many")  # type: ignore[arg-type]
+
+
+def test_a_text_that_is_not_utf8_never_reaches_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one such text in its database the server answered no worker any more, and showed no run."""
+    monkeypatch.setenv("NIGHTLOOP_PREFECT", "1")
+    with pytest.raises(PlanError, match=r"promote: a text is not UTF-8, after '.*caf'"):
+        promote("simulated", reason=os.fsdecode(b"caf\xe9"))
+
+
+@pytest.mark.parametrize(
+    ("flow", "wrong"),
+    [
+        ("promote", {"reason": "\ud800"}),
+        ("tune", {"strategies": ["a", "\udfff"]}),
+        ("tune", {"space": {"a": {"b": {"\ud83d": 1}}}}),
+        ("bakeoff", {"tune": {"a": {"b": ["\ude00"]}}}),
+        ("bakeoff", {"runner": "ray://\ud800"}),
+    ],
+)
+def test_a_form_refuses_half_of_a_character(flow: str, wrong: dict[str, Any]) -> None:
+    schema = parameter_schema(getattr(deployments, flow)).model_dump()
+    right = {"reason": "sold out \U0001f600", "tune": {"a": {"b": [0.1]}}, "space": {"a": {"b": {"low": 1}}}}
+    assert validate(right, schema) == []
+    with pytest.raises(ValidationError, match=r"does not match|not valid under any"):
+        validate(wrong, schema, raise_on_error=True)
 
 
 def test_a_flow_that_ends_as_failed_raises_its_message() -> None:

@@ -77,6 +77,7 @@ def test_it_writes_a_better_plan_beside_the_old_one(tiny: Tiny, kitchen: Oven) -
     assert tiny.path.read_bytes() == before
     assert record == {k: v for k, v in tiny.record().items() if "/nights/" in k or "/log/" in k}
     page = Path(found["report"]).read_text()
+    assert Path(found["report"]).name == "tiny.tuning.html", "not the name of a report of the pipeline tiny-tuning"
     assert page.count("<svg") == 2 and "the plan&#x27;s settings" in page and "chosen" in page
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,6 +74,46 @@ def test_rows_that_were_not_kept_are_not_recorded(tmp_path: Path, monkeypatch: p
         landed = land(warehouse, day(0), many, NAMES)
         assert (landed.version, landed.rows, landed.fresh) == (1, 2_000, True)
         assert clean_digest(warehouse, 0, 1)[1:] == (2_000, 0)
+
+
+@pytest.mark.parametrize(
+    "lost", ["ingest/insert_duplicates", "ingest/put_aside", "maintain/merge_files", "maintain/expire_quarantine"]
+)
+def test_no_write_that_was_not_kept_is_recorded(lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalog named files that were lost, so that every later night failed; merged files replaced their sources."""
+    ask, keeps = Warehouse.query, [False]
+
+    def query(self: Warehouse, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
+        before = {*Path(self.place).rglob("*.parquet")} if name == lost else set()
+        answer = ask(self, name, params)
+        for written in {*Path(self.place).rglob("*.parquet")} - before if name == lost and not keeps[0] else ():
+            written.unlink()
+        return answer
+
+    def attempt(step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except StoreError as error:
+            assert "cannot be read back, so none of them was recorded" in str(error) and not keeps[0]
+            keeps[0] = True
+            step()
+            keeps[0] = False
+            return True
+        return False
+
+    twice = rows(*((f"u{n % 50}", 1, n % 50, 1, "web", 1.0) for n in range(100)))
+    aside = pa.table({"arrival": pa.array(range(40), pa.int64()), "reason": ["wrong"] * 40})
+    monkeypatch.setattr(Warehouse, "query", query)
+    failed = []
+    with lake(tmp_path) as warehouse:
+        for rules in ("a", "b", "c"):
+            failed.append(attempt(partial(land, warehouse, day(0), twice, NAMES, rules)))
+            failed.append(attempt(partial(warehouse.quarantine, 0, warehouse.latest()[0], aside)))
+        failed.append(attempt(partial(compact_lake, warehouse, datetime.now(UTC) - timedelta(days=1))))
+        failed.append(attempt(partial(expire_versions, warehouse, {}, [(0, 1)])))
+        assert any(failed)
+        assert warehouse.latest() == {0: 3} and len(reasons(warehouse, 0)) == 2 * 90
+        assert clean_digest(warehouse, 0, 3)[1:] == (100, 90)
 
 
 def test_late_data_is_a_new_version_and_the_old_one_stays(tmp_path: Path) -> None:

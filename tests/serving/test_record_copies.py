@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -135,6 +138,46 @@ def test_a_file_of_another_name_stops_no_copy(store: Directory, folder: Path) ->
     copies.send()
     assert sorted(copied(store)) == [b'{"n": 1}\n', b'{"n": 2}\n', b'{"n": 3}\n'], "the renamed file is the same file"
     assert copied(store, "2026-11-02") == [b'{"n": 4}\n']
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other(
+    store: Directory, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row of a later day was copied, for as long as the service ran."""
+    copies, opened = RecordCopies(store, "shop", folder), Path.open
+
+    def broken(self: Path, mode: str = "r") -> IO[bytes]:
+        if self.name == f"{DAY}.jsonl" and mode == "rb":
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(self, mode)  # type: ignore[return-value]
+
+    write(folder, '{"n": 1}\n')
+    write(folder, '{"n": 2}\n', "2026-11-02")
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match=f"{DAY}.jsonl cannot be read .* repair it"):
+        patch.setattr(Path, "open", broken)
+        copies.send()
+    assert copied(store, "2026-11-02") == [b'{"n": 2}\n'] and not copied(store)
+    copies.send()
+    assert copied(store) == [b'{"n": 1}\n']
+
+
+@pytest.mark.parametrize("backup", [False, True])
+def test_a_store_that_was_emptied_or_restored_gets_its_copies_again(
+    backup: bool, store: Directory, folder: Path
+) -> None:
+    """The service knew what it had copied, and never looked again: the rows were lost to nights on other machines."""
+    copies, place = RecordCopies(store, "shop", folder), store.path / PREFIX
+    write(folder, '{"n": 1}\n')
+    copies.send()
+    shutil.copytree(place, folder / "backup")
+    write(folder, '{"n": 2}\n')
+    write(folder, '{"n": 3}\n', "2026-11-02")
+    copies.send()
+    shutil.rmtree(place)
+    if backup:
+        shutil.copytree(folder / "backup", place)
+    copies.send()
+    assert b"".join(copied(store)) == b'{"n": 1}\n{"n": 2}\n' and copied(store, "2026-11-02") == [b'{"n": 3}\n']
 
 
 def test_a_copy_says_if_it_was_changed(store: Directory, folder: Path) -> None:

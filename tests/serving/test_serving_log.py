@@ -74,3 +74,19 @@ def test_records_go_to_a_new_file_if_theirs_was_moved_or_removed(tmp_path: Path)
         assert [json.loads(line)["request"] for line in file.read_text().splitlines()] == [f"r{number}"]
     records.close()
     assert json.loads(moved.read_text())["request"] == "r0"
+
+
+def test_a_day_that_cannot_be_written_costs_no_row_of_another_day(tmp_path: Path) -> None:
+    """Each label is learned once, so rows that are not recorded with it are lost to the night."""
+    order = plan(Columns(user="u", item="i", time="t", label="y"), Calendar(start="2026-11-01"))
+    records = ServingLog(tmp_path, order)
+    (tmp_path / "labelled" / "2026-11-01.jsonl").mkdir(parents=True)
+    days = {f"r{day}": f"2026-11-0{day}T12:00:00+00:00" for day in (1, 2)}
+    rows = [
+        (name, ScoredRequest("v", ScoreRequest(["ann"], [1]), when, [0.5], [0.5], [1.0]), [0])
+        for name, when in days.items()
+    ]
+    with pytest.raises(IsADirectoryError):
+        records.write_labelled(rows)
+    records.flush()
+    assert json.loads((tmp_path / "labelled" / "2026-11-02.jsonl").read_text())["request"] == "r2"

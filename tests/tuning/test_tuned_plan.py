@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.tuning.spaces import apply_settings
-from nightloop.tasks.tuning.tuned_plan import follow_tuned, tuned_document, tuned_path, write_tuned_plan
+from nightloop.tasks.tuning.tuned_plan import follow_tuned, refuse_edited, tuned_document, tuned_path, write_tuned_plan
 from tests.plan.test_plans import raw
 
 FAST = {"use": "FineTune", "options": {"optimizer": "reset"}}
@@ -65,6 +66,12 @@ def test_a_file_that_a_person_edited_is_not_replaced(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "# mine\n")
     with pytest.raises(PlanError, match=r"shop\.tuned\.yaml was edited.*--out"):
         write_tuned_plan(path, raw(), ["third"])
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(PlanError, match=r"out: .*pipe.yaml is not a regular file; give another path"):
+        refuse_edited(tmp_path / "pipe.yaml")
 
 
 def test_a_note_with_control_characters_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
