@@ -1,4 +1,15 @@
-"""Collect: land one period of logs in the lake, as a new version only if the content is new."""
+"""Collect: land one period of logs in the lake, as a new version only if the content is new.
+
+In this order, in `lake/landing.py`:
+
+1. The plan's source reads the period's rows (`sources/`). They are written to a temporary file with the lake's types; values that
+   cannot be typed are marked with a reason (`lake/incoming.py`).
+2. Rows, their content and the plan's rules are hashed. If the newest version of the period has the same hashes, it is the answer.
+3. Else the rows are inserted as the next version, in one transaction with what is put aside: rows that could not be typed, and
+   repeats of a key. They are read back before it ends.
+
+Whether the rows may be trained on is decided afterwards, in `tasks/validate.py`.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from tests.benchmarks.real_logs import FINE_TUNE, PRETRAIN, TEST, read
 from tests.benchmarks.real_logs import HISTORY as START
 
 USERS, ITEMS, GENRES, ROWS, HISTORY = 43_181, 51_142, 20, 220_000, 30
-PERIODS, WINDOW, META, WANTED = 7, 3, 8192, 2.0
+PERIODS, WINDOW, META, WANTED = 7, 3, 8192, 1.5
 ONE_EPOCH = ASMG(FINE_TUNE, window=WINDOW, training=TrainConfig(epochs=1, batch_size=1024, lr=0.01), min_steps=0)
 FINE = FineTune(TrainConfig(epochs=1, batch_size=1024, lr=0.05))
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-ROWS, TARGET, MOST = 1_000_000, 6.0, 2.0  # rows, seconds, GiB
+ROWS, TARGET, MOST = 1_000_000, 2.5, 2.0  # rows, seconds, GiB
 CHUNK = 500_000
 DAY = 86_400_000_000
 START = 1_767_225_600_000_000  # 2026-01-01 UTC in µs

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 NIGHTS = 100
-SECONDS, TASK_RUNS, BACKFILL = 5.0, 40, 180.0
+SECONDS, TASK_RUNS, BACKFILL = 2.0, 40, 60.0
 
 
 def run() -> dict[str, object]:
@@ -95,8 +95,8 @@ def _measured(home: Path, without: float) -> dict[str, object]:
         "name": "night-overhead",
         "value": round(overhead, 2),
         "unit": "s",
-        "target": f"<= {SECONDS} s, < {TASK_RUNS} task runs, {NIGHTS} nights <= {BACKFILL} s",
-        "met": overhead <= SECONDS and runs < TASK_RUNS and hundred <= BACKFILL,
+        "target": f"<= {SECONDS} s, < {TASK_RUNS} task runs, {NIGHTS} nights without a server <= {BACKFILL} s",
+        "met": overhead <= SECONDS and runs < TASK_RUNS and without <= BACKFILL,
         "detail": {
             "task_runs": runs,
             f"seconds_of_{NIGHTS}_backfilled_nights": round(hundred, 1),
