@@ -1,0 +1,72 @@
+"""Other columns: what a file has that the plan does not use, such as a column that says which rows are no events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from nightloop.tasks.lake.incoming import flat_column
+from nightloop.tasks.lake.values import as_text
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.plan import Columns
+
+ROWS = 10_000  # that are looked at
+MOST = 40  # columns that are read
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class OtherColumn:
+    """A column that the plan does not use."""
+
+    name: str
+    rows: int  # that were looked at
+    missing: int  # of them
+    different: int  # values
+    examples: tuple[tuple[str, int], ...]  # the most frequent values, each with its rows
+
+
+def other_columns(warehouse: Warehouse, source: Any, file: str, columns: Columns) -> tuple[OtherColumn, ...]:
+    """The columns of a file that the plan does not use, in their order. Those that cannot be read as text are left out."""
+    used = {name.casefold() for name in columns.names}
+    found = Counter(source.names_in(warehouse, file)) if hasattr(source, "names_in") else Counter[str]()
+    names = [name for name, times in found.items() if times == 1 and name and name.casefold() not in used][:MOST]
+    if not names:
+        return ()
+    try:
+        return _counted(warehouse, source, file, columns, names)
+    except DataError:  # one of them is nested
+        each: tuple[OtherColumn, ...] = ()
+        for name in names:
+            with suppress(DataError):
+                each += _counted(warehouse, source, file, columns, [name])
+        return each
+
+
+def _counted(
+    warehouse: Warehouse, source: Any, file: str, columns: Columns, names: list[str]
+) -> tuple[OtherColumn, ...]:
+    nothing: dict[str, Any] = {"label": None, "logged_probability": None, "numeric": (), "multi_value": {}, "key": ()}
+    asked = columns.model_copy(update={**nothing, "categorical": tuple(names)})
+    counts: dict[str, Counter[str | None]] = {name: Counter() for name in names}
+    rows = 0
+    for batch in source.rows_of(warehouse, file, asked):
+        head = batch.slice(0, ROWS - rows)
+        rows += head.num_rows
+        for name in names:
+            for value in pc.value_counts(as_text(flat_column(head, name))).to_pylist():
+                counts[name][value["values"]] += value["counts"]
+        if rows >= ROWS:
+            break
+    return tuple(_describe(name, counts[name], rows) for name in names)
+
+
+def _describe(name: str, counts: Counter[str | None], rows: int) -> OtherColumn:
+    missing = counts.pop(None, 0)
+    frequent = sorted(((value or "", many) for value, many in counts.items()), key=lambda pair: (-pair[1], pair[0]))
+    return OtherColumn(name, rows, missing, len(counts), tuple(frequent[:EXAMPLES]))
