@@ -39,16 +39,16 @@ def other_columns(warehouse: Warehouse, source: Any, file: str, columns: Columns
     if not names:
         return ()
     try:
-        return _counted(warehouse, source, file, columns, names)
+        return _count_values(warehouse, source, file, columns, names)
     except DataError:  # one of them is nested
         each: tuple[OtherColumn, ...] = ()
         for name in names:
             with suppress(DataError):
-                each += _counted(warehouse, source, file, columns, [name])
+                each += _count_values(warehouse, source, file, columns, [name])
         return each
 
 
-def _counted(
+def _count_values(
     warehouse: Warehouse, source: Any, file: str, columns: Columns, names: list[str]
 ) -> tuple[OtherColumn, ...]:
     nothing: dict[str, Any] = {"label": None, "logged_probability": None, "numeric": (), "multi_value": {}, "key": ()}
