@@ -1,19 +1,20 @@
-"""Other columns: what a file has that the plan does not use, such as a column that says which rows are no events."""
+"""Other columns: what a source has that the plan does not use, such as a column that says which rows are no events."""
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow.compute as pc
 
 from nightloop.tasks.lake.incoming import flat_column
+from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.values import as_text
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.plan.plan import Plan
 
 ROWS = 10_000  # that are looked at
 MOST = 40  # columns that are read
@@ -31,31 +32,36 @@ class OtherColumn:
     examples: tuple[tuple[str, int], ...]  # the most frequent values, each with its rows
 
 
-def other_columns(warehouse: Warehouse, source: Any, file: str, columns: Columns) -> tuple[OtherColumn, ...]:
-    """The columns of a file that the plan does not use, in their order. Those that cannot be read as text are left out."""
-    used = {name.casefold() for name in columns.names}
+def other_columns(warehouse: Warehouse, source: Any, file: str, plan: Plan) -> tuple[OtherColumn, ...]:
+    """The columns of a file, or of a source without files, that the plan does not use. Those that cannot be read as text are left out."""
+    used = {name.casefold() for name in plan.columns.names}
     found = Counter(source.names_in(warehouse, file)) if hasattr(source, "names_in") else Counter[str]()
     names = [name for name, times in found.items() if times == 1 and name and name.casefold() not in used][:MOST]
     if not names:
         return ()
+    warehouse = replace(warehouse, head=True)
     try:
-        return _count_values(warehouse, source, file, columns, names)
+        return _count_values(warehouse, source, file, plan, names)
     except DataError:  # one of them is nested
         each: tuple[OtherColumn, ...] = ()
         for name in names:
             with suppress(DataError):
-                each += _count_values(warehouse, source, file, columns, [name])
+                each += _count_values(warehouse, source, file, plan, [name])
         return each
 
 
 def _count_values(
-    warehouse: Warehouse, source: Any, file: str, columns: Columns, names: list[str]
+    warehouse: Warehouse, source: Any, file: str, plan: Plan, names: list[str]
 ) -> tuple[OtherColumn, ...]:
     nothing: dict[str, Any] = {"label": None, "logged_probability": None, "numeric": (), "multi_value": {}, "key": ()}
-    asked = columns.model_copy(update={**nothing, "categorical": tuple(names)})
+    columns = plan.columns.model_copy(update={**nothing, "categorical": tuple(names)})
     counts: dict[str, Counter[str | None]] = {name: Counter() for name in names}
+    batches = (
+        source.rows_of(warehouse, file, columns) if file
+        else source.batches(warehouse, period(plan.periods, 0), columns)
+    )  # fmt: skip
     rows = 0
-    for batch in source.rows_of(warehouse, file, asked):
+    for batch in batches:
         head = batch.slice(0, ROWS - rows)
         rows += head.num_rows
         for name in names:

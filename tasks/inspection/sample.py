@@ -84,7 +84,7 @@ class Sample:
     texts: Mapping[str, tuple[TextKind, ...]]  # user, item and each categorical column
     numbers: Mapping[str, NumberSpread]  # each numeric column
     days: Mapping[str, DayCount]  # users and items
-    others: tuple[OtherColumn, ...]  # columns of the newest file that the plan does not use
+    others: tuple[OtherColumn, ...]  # columns of the newest file, or of a table, that the plan does not use
     labels: tuple[tuple[float, int], ...]  # each with its rows
     verdict: Validation
     outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
@@ -135,7 +135,7 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
         span=(_iso(int(times.min())), _iso(int(times.max()))) if len(times) else None,
         hours=tuple(np.bincount(times // HOUR % 24, minlength=24).tolist()),
         texts=text_kinds(warehouse, plan.columns), numbers=number_spreads(warehouse, plan.columns),
-        days=day_counts(warehouse), others=other_columns(warehouse, source, read[-1], plan.columns) if read else (),
+        days=day_counts(warehouse), others=other_columns(warehouse, source, read[-1] if read else "", plan),
         labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate_period(warehouse, plan, WHOLE, 1, EarlierNights()),
         outside=tuple(_outside(notes)),
     )  # fmt: skip

@@ -17,6 +17,7 @@ from nightloop.tasks.validation.id_kinds import KIND_WORDS
 OLD = "1995"  # the oldest public logs are younger
 LAST_OLD = "1998"  # no log ends before it; seconds since 2001, as programs of Apple have them, do until 2029
 FEW = 8  # periods, kinds and labels that are named
+KINDS, REPEATED = 50, 4  # different values that say of what kind a row is, and how often each comes at least
 RARE = 0.05  # of the different values of a column
 SEVERAL = 1000  # rows, from which on hours of the day say something
 
@@ -148,9 +149,13 @@ def _list_others(others: Sequence[OtherColumn]) -> list[str]:
     told = sorted((each for each in others if each.different > 1 or each.missing), key=lambda each: each.different)
     lines = [f"columns that the plan does not use: {plain(', '.join(each.name for each in others), 600)}"]
     for each in told[:FEW]:
-        shares = ", ".join(f"{plain(value, 60)} {rows / each.rows:.2%}" for value, rows in each.examples)
-        many = "" if each.different <= len(each.examples) else f"{each.different:,} different, such as "
-        lines.append(f"  {plain(each.name, 60)}: {many}{shares or 'none'}{_missing_share(each.missing, each.rows)}")
+        values = f"{each.different:,} different"
+        if (
+            each.different <= KINDS and each.different * REPEATED <= each.rows
+        ):  # names and addresses of people are not shown
+            shares = ", ".join(f"{plain(value, 60)} {rows / each.rows:.2%}" for value, rows in each.examples)
+            values = shares if each.different <= len(each.examples) else f"{values}, such as {shares}"
+        lines.append(f"  {plain(each.name, 60)}: {values or 'no value'}{_missing_share(each.missing, each.rows)}")
     return lines
 
 

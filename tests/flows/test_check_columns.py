@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,25 @@ def test_columns_that_the_plan_does_not_use_are_shown(ending: str, tmp_path: Pat
     assert "  event: impression 90.00%, click 10.00%" in text
     (cancelled,) = [line for line in text if line.startswith("  cancelled_at: ")]
     assert cancelled.startswith("  cancelled_at: 2026-01-05") and cancelled.endswith(" 16.67%; 83.33% missing")
+
+
+def test_values_that_are_those_of_one_row_are_not_shown(tmp_path: Path) -> None:
+    """Names and addresses of people stay where they are; how many rows have one is shown."""
+    rows = "".join(f"u{n},{n % 7},{{day}}T{n % 24:02d}:00,Ann {n},{'' if n % 3 else 'refund'},\n" for n in range(60))
+    text = "\n".join(check(str(delivered(tmp_path, "csv", f"user,item,time,name,what,empty\n{rows}")))["text"])
+    assert "\n  name: 60 different\n" in text and "Ann" not in text
+    assert "\n  what: refund 33.33%; 66.67% missing\n" in text and "\n  empty: no value; 100.00% missing\n" in text
+
+
+def test_columns_of_a_table_that_the_plan_does_not_use_are_shown(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE events (user TEXT, item TEXT, time TEXT, bot INTEGER)")
+        rows = [(f"u{n}", f"i{n % 7}", f"2026-01-01 {n % 24:02d}:00", n % 10 == 0) for n in range(60)]
+        shop.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+    shop.close()
+    options = {"kind": "sqlite", "connection": f"{tmp_path}/shop.db", "table": "events"}
+    text = check(str(delivered(tmp_path, "csv", "", {"source": {"use": "database", "options": options}})))["text"]
+    assert "columns that the plan does not use: bot" in text and "  bot: 0 90.00%, 1 10.00%" in text
 
 
 def test_a_column_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
