@@ -17,7 +17,7 @@ from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
 
 ROWS = 10_000  # that are looked at
-MOST = 40  # columns that are read
+MOST = 60  # columns that are read
 EXAMPLES = 3
 
 
@@ -26,7 +26,7 @@ class OtherColumn:
     """A column that the plan does not use."""
 
     name: str
-    rows: int  # that were looked at
+    rows: int  # that were looked at; 0: the column was not read
     missing: int  # of them
     different: int  # values
     examples: tuple[tuple[str, int], ...]  # the most frequent values, each with its rows
@@ -36,9 +36,14 @@ def other_columns(warehouse: Warehouse, source: Any, file: str, plan: Plan) -> t
     """The columns of a file, or of a source without files, that the plan does not use. Those that cannot be read as text are left out."""
     used = {name.casefold() for name in plan.columns.names}
     found = Counter(source.names_in(warehouse, file)) if hasattr(source, "names_in") else Counter[str]()
-    names = [name for name, times in found.items() if times == 1 and name and name.casefold() not in used][:MOST]
-    if not names:
-        return ()
+    names = [name for name, times in found.items() if times == 1 and name and name.casefold() not in used]
+    unread = tuple(OtherColumn(name, 0, 0, 0, ()) for name in names[MOST:])
+    return _read_columns(warehouse, source, file, plan, names[:MOST]) + unread if names else ()
+
+
+def _read_columns(
+    warehouse: Warehouse, source: Any, file: str, plan: Plan, names: list[str]
+) -> tuple[OtherColumn, ...]:
     warehouse = replace(warehouse, head=True)
     try:
         return _count_values(warehouse, source, file, plan, names)

@@ -147,7 +147,13 @@ def _list_others(others: Sequence[OtherColumn]) -> list[str]:
     if not others:
         return []
     told = sorted((each for each in others if each.different > 1 or each.missing), key=lambda each: each.different)
+    same = [
+        f"{each.name} {each.examples[0][0]}"
+        for each in others
+        if each.different == 1 and not each.missing and each.rows >= REPEATED
+    ]
     lines = [f"columns that the plan does not use: {plain(', '.join(each.name for each in others), 600)}"]
+    lines += [f"  the same in all rows: {plain(', '.join(same), 600)}"] if same else []
     for each in told[:FEW]:
         values = f"{each.different:,} different"
         if (

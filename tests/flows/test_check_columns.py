@@ -63,6 +63,18 @@ def test_a_column_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     found = check(str(delivered(tmp_path, "jsonl", _events("jsonl", ',"nested":{"a":1},"same":"x"'))))
     assert found["sound"] and "  event: impression 90.00%, click 10.00%" in found["text"]
     assert {other["name"] for other in found["sample"]["others"]} == {"event", "cancelled_at", "same"}
+    assert "  the same in all rows: same x" in found["text"]
+
+
+def test_columns_beyond_those_that_are_read_are_named(tmp_path: Path) -> None:
+    names = [f"c{n}" for n in range(70)]
+    rows = "".join(f"u{n},{n % 7},{{day}}T{n % 24:02d}:00,{','.join('xy'[n % 2] for _ in names)}\n" for n in range(60))
+    found = check(str(delivered(tmp_path, "csv", f"user,item,time,{','.join(names)}\n{rows}")))
+    assert (
+        f"columns that the plan does not use: {', '.join(names)}" in found["text"]
+        and "  c0: x 50.00%, y 50.00%" in found["text"]
+    )
+    assert [other["rows"] for other in found["sample"]["others"]] == [60] * 60 + [0] * 10
 
 
 def test_users_that_come_on_one_day_alone_are_shown(tmp_path: Path) -> None:
