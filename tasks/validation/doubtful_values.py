@@ -19,7 +19,7 @@ DAY = 86_400_000_000
 # Words of question marks are left of letters that an encoding does not have.
 MISREAD = (
     r"[\x{80}-\x{9f}]|[ÂÃ][\x{a0}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
-    r"|(?:^|[ ,;|/_-])[?]{3,}(?:$|[ ,;|/_-])"
+    r"|(?:^|[ ,;|/_-])[?¿]{3,}(?:$|[ ,;|/_-])"
 )
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so

@@ -31,7 +31,7 @@ BASE64 = "^[A-Za-z0-9+/]{10,}[+/=][A-Za-z0-9+/=]*$"
 ESCAPED = r"\\u[0-9A-Fa-f]{4}"
 TRACKING = (
     r"utm_\w+|(?:fb|g|d|y|tt|tw|ms)clid|[gw]braid|igshid|li_fat_id|srsltid|mc_[ce]id|mkt_tok|_hsenc|_hsmi|_ga|_gl"
-    r"|PHPSESSID|phpsessid|[Jj]sessionid|JSESSIONID|session_?[Ii]d|ASPSESSIONID\w*|osCsid|zenid|CFID|CFTOKEN|cfid|cftoken"
+    r"|PHPSESSID|phpsessid|[Jj]sessionid|JSESSIONID|ASPSESSIONID\w*|osCsid|zenid|CFID|CFTOKEN|cfid|cftoken"
 )
 SESSION = ";[Jj][Ss][Ee][Ss][Ss][Ii][Oo][Nn][Ii][Dd]=[^?#/]*"  # what Java adds to a path
 # An IPv4 address as a socket of IPv6 has it, or with a port; an IPv6 address with a port.

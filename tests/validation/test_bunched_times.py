@@ -50,6 +50,18 @@ def test_minutes_that_are_the_month_are_shown() -> None:
     assert not _bunched([time // (60 * SECOND) * 60 * SECOND for time in january])  # written a minute past each hour
 
 
+def test_fractions_without_their_zeros_are_shown() -> None:
+    """glossy 46, passivedns 23, tslog 48: 68 ms were written as .68, which is 680 ms."""
+    parts = [n * 37 % 1000 for n in range(400)]
+    unpadded = [time // SECOND * SECOND + int(f"{part}000000"[:6]) for time, part in zip(EVENLY, parts, strict=True)]
+    (check,) = _bunched(unpadded)
+    assert check.name == "rows with fractions of a second" and check.observed > 390
+    assert not _bunched([time // SECOND * SECOND + part * 1000 for time, part in zip(EVENLY, parts, strict=True)])
+    assert not _bunched(
+        [time // SECOND * SECOND + part % 10 * 100_000 for time, part in zip(EVENLY, parts, strict=True)]
+    )
+
+
 def test_events_that_were_written_twice_are_shown() -> None:
     """oppia 23892, va-mobile-app 6528, ApplicationInsights-JS 436: each event came twice, some milliseconds later."""
     ids = {name: pa.array([f"{name}{n // 2 % 67}" for n in range(400)]) for name in ("user", "item")}

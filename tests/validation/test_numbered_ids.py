@@ -97,7 +97,7 @@ def test_a_number_that_stands_for_no_id_is_shown() -> None:
         ("978-0-306-{:05d}-7", "9780306{:05d}7"),  # openlibrary 53, bookbrainz-site 840
         ("+47 400 {:05d}", "+47400{:05d}"),
         ("AB_{:05d}.X", "AB{:05d}X"),
-        ("(0){:05d}", "0{:05d}"),
+        ("(030){:05d}", "030{:05d}"),
     ],
 )
 def test_ids_that_differ_in_signs_inside_alone_are_shown(written: str, plain: str) -> None:
@@ -113,6 +113,7 @@ def test_ids_that_differ_in_signs_inside_alone_are_shown(written: str, plain: st
     [
         [f"{n // 10}-{n % 10}" for n in range(400)],  # composed of two numbers
         [n / 4 if n % 4 else n // 4 for n in range(1, 400)],
+        [*range(1, 200), *(f"{n}-{k}" for n in range(1, 50) for k in range(4))],  # products, and variants of products
         [f"-{n}" if n % 2 else n for n in range(1, 400)],
     ],
 )
