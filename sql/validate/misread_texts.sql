@@ -9,7 +9,7 @@ WITH clean AS (
 counted AS (
     SELECT field, value, count(*) AS rows
     FROM (UNPIVOT clean ON COLUMNS(*) INTO NAME field VALUE value)
-    WHERE strlen(value) > length(value) OR contains(value, chr(27))
+    WHERE strlen(value) > length(value) OR contains(value, chr(27)) OR contains(value, '???')
     GROUP BY field, value
 )
 SELECT field, sum(rows)::DOUBLE AS rows, min(value) AS value

@@ -16,7 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import SecretStr
 
-from nightloop.tasks.inspection.sample_columns import NumberSpread, TextKind, number_spreads, text_kinds
+from nightloop.tasks.inspection.other_columns import OtherColumn, other_columns
+from nightloop.tasks.inspection.sample_columns import (
+    DayCount,
+    NumberSpread,
+    TextKind,
+    day_counts,
+    number_spreads,
+    text_kinds,
+)
 from nightloop.tasks.lake.incoming import flat_column
 from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.landing import land
@@ -75,6 +83,8 @@ class Sample:
     hours: tuple[int, ...]  # rows by the hour of the day in UTC, 24 of them
     texts: Mapping[str, tuple[TextKind, ...]]  # user, item and each categorical column
     numbers: Mapping[str, NumberSpread]  # each numeric column
+    days: Mapping[str, DayCount]  # users and items
+    others: tuple[OtherColumn, ...]  # columns of the newest file, or of a table, that the plan does not use
     labels: tuple[tuple[float, int], ...]  # each with its rows
     verdict: Validation
     outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
@@ -125,6 +135,7 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
         span=(_iso(int(times.min())), _iso(int(times.max()))) if len(times) else None,
         hours=tuple(np.bincount(times // HOUR % 24, minlength=24).tolist()),
         texts=text_kinds(warehouse, plan.columns), numbers=number_spreads(warehouse, plan.columns),
+        days=day_counts(warehouse), others=other_columns(warehouse, source, read[-1] if read else "", plan),
         labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate_period(warehouse, plan, WHOLE, 1, EarlierNights()),
         outside=tuple(_outside(notes)),
     )  # fmt: skip

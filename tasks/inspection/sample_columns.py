@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.expectations import IdKind
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.validation.id_kinds import define_id_kind
+from nightloop.tasks.validation.id_kinds import FEW, define_id_kind
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,22 @@ class NumberSpread:
     least: float
     middle: float
     largest: float
+
+
+@dataclass(frozen=True)
+class DayCount:
+    """The users, or the items, of the days of a sample."""
+
+    later: int  # rows after the first day
+    known: int  # of them, those whose id came on an earlier day
+    numbered: int  # days on which the ids are 0, 1, 2, ... in the order in which they come first
+    ids: int  # of the last of these days
+
+
+def day_counts(warehouse: Warehouse) -> dict[str, DayCount]:
+    """For user and item what their days have in common."""
+    rows = warehouse.query("ingest/sample_days", {"few": FEW}).to_pylist()
+    return {row["role"]: DayCount(row["later"], row["known"], row["numbered"], row["ids"]) for row in rows}
 
 
 def text_kinds(warehouse: Warehouse, columns: Columns) -> dict[str, tuple[TextKind, ...]]:

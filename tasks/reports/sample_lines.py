@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from nightloop.tasks.inspection.sample import Sample
+from nightloop.tasks.inspection.other_columns import OtherColumn
+from nightloop.tasks.inspection.sample import BEYOND, Sample
 from nightloop.tasks.inspection.sample_columns import NumberSpread, TextKind
+from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.plan.plan import Calendar, Plan
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.validation.export_limits import LIMITS, at_limit
@@ -15,6 +17,7 @@ from nightloop.tasks.validation.id_kinds import KIND_WORDS
 OLD = "1995"  # the oldest public logs are younger
 LAST_OLD = "1998"  # no log ends before it; seconds since 2001, as programs of Apple have them, do until 2029
 FEW = 8  # periods, kinds and labels that are named
+KINDS, REPEATED = 50, 4  # different values that say of what kind a row is, and how often each comes at least
 RARE = 0.05  # of the different values of a column
 SEVERAL = 1000  # rows, from which on hours of the day say something
 
@@ -27,6 +30,13 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"the last time is {sample.span[1]}, which is still to come: are the times digits that spell a date, or of another "
             "zone? `time_format`, such as %Y%m%d%H, in the plan's `columns` says so"
         )
+    texts += [
+        f"on {plural(days.numbered, 'day')} the {role}s are the numbers from 0 or 1 on, in the order in which they come first: were they "
+        f"numbered anew for each file, as LabelEncoder and factorize do? Then a number is another {role} on each day: export the ids "
+        "themselves"
+        for role, days in sample.days.items()
+        if days.numbered > 1
+    ]
     if sample.notes.coarse:
         texts.append(
             f"the column {plain(sample.notes.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
@@ -85,17 +95,18 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
         + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else "")
         + _hours(sample.hours),
         *(
-            f"{role}s: {_describe_texts(sample.texts[role], notes.rows, _pairs(notes.ids[role]))}"
+            f"{role}s: {_describe_texts(sample.texts[role], notes.rows, _pairs(notes.ids[role]))}{_describe_days(sample, role)}"
             for role in ("user", "item")
         ),
         *(f"{plain(name, 60)}: {_describe_texts(sample.texts[name], notes.rows)}" for name in columns.categorical),
         *(f"{plain(name, 60)}: {_describe_numbers(sample.numbers[name], notes.rows)}" for name in columns.numeric),
     ]
     if isinstance(plan.periods, Calendar):
-        lines.append(f"periods: {_list_periods(sample.periods)}")
+        lines.append(f"periods: {_list_periods(sample.periods)}{_empty_periods(plan.periods, sample)}")
     if columns.label:
         labels = ", ".join(f"{label:g} in {rows:,} rows" for label, rows in sample.labels[:FEW])
         lines.append(f"labels: {labels or 'none'}")
+    lines += _list_others(sample.others)
     lines += _propose_kinds(plan, sample)
     wrong = problems(sample, now)
     if not wrong:
@@ -114,7 +125,54 @@ def _hours(hours: Sequence[int]) -> str:
     """The hours of the day with most and with fewest rows: evening and early morning, if times are read in the right zone."""
     if sum(hours) < SEVERAL or max(hours) == sum(hours):
         return ""
-    return f"; most rows at {hours.index(max(hours)):02d} o'clock UTC, fewest at {hours.index(min(hours)):02d}"
+    most, none = (
+        f"; most rows at {hours.index(max(hours)):02d} o'clock UTC",
+        [n for n, rows in enumerate(hours) if not rows],
+    )
+    if none:
+        return f"{most}, none at {', '.join(f'{hour:02d}' for hour in none)}"
+    return f"{most}, fewest at {hours.index(min(hours)):02d}"
+
+
+def _describe_days(sample: Sample, role: str) -> str:
+    """Whether users, or items, come again on another day: those of visits, or of a hash whose salt changes, do not."""
+    days = sample.days.get(role)
+    if not days or days.later < FEW:
+        return ""
+    return f"; of the rows after the first day {days.known / days.later:.2%} have one of an earlier day"
+
+
+def _list_others(others: Sequence[OtherColumn]) -> list[str]:
+    """The columns that the plan does not use, those with few values first: they may say which rows are no events."""
+    if not others:
+        return []
+    told = sorted((each for each in others if each.different > 1 or each.missing), key=lambda each: each.different)
+    same = [
+        f"{each.name} {each.examples[0][0]}"
+        for each in others
+        if each.different == 1 and not each.missing and each.rows >= REPEATED
+    ]
+    lines = [f"columns that the plan does not use: {plain(', '.join(each.name for each in others), 600)}"]
+    lines += [f"  the same in all rows: {plain(', '.join(same), 600)}"] if same else []
+    for each in told[:FEW]:
+        values = f"{each.different:,} different"
+        if (
+            each.different <= KINDS and each.different * REPEATED <= each.rows
+        ):  # names and addresses of people are not shown
+            shares = ", ".join(f"{plain(value, 60)} {rows / each.rows:.2%}" for value, rows in each.examples)
+            values = shares if each.different <= len(each.examples) else f"{values}, such as {shares}"
+        lines.append(f"  {plain(each.name, 60)}: {values or 'no value'}{_missing_share(each.missing, each.rows)}")
+    return lines
+
+
+def _empty_periods(calendar: Calendar, sample: Sample) -> str:
+    """How many periods between the first and the last one have no row, if all rows were read."""
+    names = [name for name, _ in sample.periods if name not in ("before", BEYOND)]
+    if not sample.is_complete or len(names) < 2:
+        return ""
+    first, last = (parse(calendar, name).index for name in (names[0], names[-1]))
+    empty = last - first + 1 - len(names)
+    return f"; {plural(empty, 'period')} between them without a row" if empty > 0 else ""
 
 
 def _describe_texts(kinds: Sequence[TextKind], rows: int, written: str = "") -> str:

@@ -124,10 +124,19 @@ class Database:
             raise FileNotFoundError(
                 f"no {self.kind} file {self.connection[:200]!r}: deliver it, or change `connection`"
             )
-        usual = {"postgres": ["public"], "sqlite": ["main"], "duckdb": ["main"]}.get(self.kind, [])
-        parts = self.parts if len(self.parts) == 2 else [*usual, *self.parts]
         with reader(warehouse, self.kind) as database:
-            yield from self._rows(database, parts, period, columns)
+            yield from self._rows(database, self._whole_name, period, columns)
+
+    def names_in(self, warehouse: Warehouse, file: str = "") -> list[str]:
+        """The names of the table's columns whose values can be read; there is no `file`. Raises as `batches`."""
+        with reader(warehouse, self.kind) as database:
+            types = attach_table(database, self.kind, self.connection, self._whole_name).types
+        return [name for name, kind in types.items() if kind not in UNREADABLE]
+
+    @property
+    def _whole_name(self) -> list[str]:
+        usual = {"postgres": ["public"], "sqlite": ["main"], "duckdb": ["main"]}.get(self.kind, [])
+        return self.parts if len(self.parts) == 2 else [*usual, *self.parts]
 
     def _rows(
         self, database: Warehouse, parts: Sequence[str], period: Period, columns: Columns

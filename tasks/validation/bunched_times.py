@@ -1,4 +1,5 @@
-"""Bunched times: many rows at one time of day, as an import or a missing time of day leaves them, and events written twice at once."""
+"""Bunched times: many rows at one time of day, as an import or a missing time of day leaves them, minutes that are the month, fractions of
+seconds without their zeros, and events written twice at once."""
 
 from __future__ import annotations
 
@@ -10,11 +11,17 @@ from nightloop.tasks.validation.period_checks import Check
 LOOKED_AT = {"most": 50_000}
 FEW = 20  # with fewer rows nothing can be said
 CROWD, OFTEN = 0.1, 20.0  # of all rows, and times those of a time of day in the middle
+MANY, SPREAD = 100, 20  # rows, and different seconds of them: times that are rounded to minutes or hours have one
+PARTS, DIFFERENT = (
+    200,
+    50,
+)  # rows with a fraction of a second, and different ones: by chance a tenth of them is below 0.1
 TWICE = 0.1  # of all rows: so many come less than a second after another one of their user and item if events are written twice
 
 
 def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
-    """A check that fails if many rows have one time of day and the others have not, and one if many come twice within a second."""
+    """A check that fails if many rows have one time of day and the others have not, one if all have the minute that their month is, one if
+    no fraction of a second is below a tenth, and one if many come twice within a second."""
     (seen,) = warehouse.query("validate/bunched_times", LOOKED_AT).to_pylist()
     if seen["rows"] and seen["most"] >= max(FEW, CROWD * seen["rows"], OFTEN * seen["middle"]):
         example = (
@@ -24,6 +31,18 @@ def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
         yield Check(
             "share of rows at one time of day", "warn", seen["most"] / seen["rows"], high=CROWD, example=example
         )
+    if seen["rows"] and seen["rows"] >= MANY and seen["hours"] > 1 and seen["seconds"] >= SPREAD and seen["months"]:
+        example = (
+            f"{seen['one_time']}. The minute of each time is its month, as a program writes it that took the sign for months for that of "
+            "minutes (MM and mm, or %m and %M): correct the export"
+        )
+        yield Check("rows whose minute is their month", "warn", seen["rows"], high=0, example=example)
+    if seen["rows"] and seen["parts"] >= PARTS and seen["different"] >= DIFFERENT and not seen["tenths"]:
+        example = (
+            "none is between 0 and 0.1. A program that writes 68 ms as .68 and not as .068 leaves the zeros out: correct the export, "
+            "because rows of one second are in another order"
+        )
+        yield Check("rows with fractions of a second", "warn", seen["parts"], high=0, example=example)
     (seen,) = warehouse.query("validate/repeats_at_once", LOOKED_AT).to_pylist()
     if seen["soon"] >= max(FEW, TWICE * seen["rows"]):
         example = (

@@ -16,7 +16,11 @@ COUNTED = 10_000_000_000  # 10,000 s after the start of 1970: a log whose times 
 DAY = 86_400_000_000
 # A control character U+0080 to U+009F, which are letters of cp1252 and bytes of most other encodings; and the letters that UTF-8 becomes in
 # latin-1 and cp1252.
-MISREAD = r"[\x{80}-\x{9f}]|[ÂÃ][\x{a0}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
+# Words of question marks are left of letters that an encoding does not have.
+MISREAD = (
+    r"[\x{80}-\x{9f}]|[ÂÃ][\x{a0}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
+    r"|(?:^|[ ,;|/_-])[?¿]{3,}(?:$|[ ,;|/_-])"
+)
 FEW = 20  # with fewer ids nothing can be said
 MOST = 0.5  # of all ids: if more look like several or like dates, or fewer, all are meant so
 CHANCE = 0.01  # of all ids: so many random ones differ in the case of letters alone

@@ -33,7 +33,12 @@ from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.export_limits import export_limit_checks
 from nightloop.tasks.validation.id_kinds import count_id_kinds, kind_shares, new_kind_checks, odd_id_checks
-from nightloop.tasks.validation.id_shapes import id_shape_checks
+from nightloop.tasks.validation.id_shapes import (
+    cut_text_checks,
+    id_shape_checks,
+    numbered_id_checks,
+    separated_id_checks,
+)
 from nightloop.tasks.validation.id_writings import id_writing_checks
 from nightloop.tasks.validation.lost_zeros import lost_zero_checks
 from nightloop.tasks.validation.period_checks import Check, period_checks
@@ -101,6 +106,9 @@ def validate_period(
         checks += lost_zero_checks(warehouse, known)
         checks += id_writing_checks(warehouse, known)
         checks += id_shape_checks(warehouse)
+        checks += separated_id_checks(warehouse)
+        checks += numbered_id_checks(warehouse, known)
+        checks += cut_text_checks(warehouse, plan.columns)
         checks += category_writing_checks(warehouse, plan.columns)
         checks += bunched_time_checks(warehouse)
         checks += export_limit_checks(plan, period, counts["rows"])

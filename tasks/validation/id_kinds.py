@@ -17,7 +17,16 @@ ODD, ODD_SHARE = (
     0.01,
 )  # ids, and share of them, that are unlike the others by mistake: a source of two kinds has more
 # Kinds of which ids are on purpose: letters and digits drawn at random are letters alone, or a number, by chance.
-STRICT: tuple[IdKind, ...] = ("whole_number", "prefix_and_number", "uuid", "hexadecimal", "email", "address")
+STRICT: tuple[IdKind, ...] = (
+    "whole_number",
+    "decimal_number",
+    "prefix_and_number",
+    "uuid",
+    "hexadecimal",
+    "email",
+    "address",
+)
+NUMBERS = ("whole_number", "negative_number")  # what a decimal number may be by chance
 KIND_WORDS: dict[str, str] = {
     "whole_number": "whole numbers", "negative_number": "negative numbers", "decimal_number": "decimal numbers", "uuid": "UUIDs",
     "hexadecimal": "hexadecimal numbers of 16 digits or more", "email": "e-mail addresses", "address": "addresses of pages",
@@ -84,7 +93,7 @@ def _unlike_the_others(role: str, counts: Sequence[KindCount]) -> Iterator[Check
     ids = sum(count.ids for count in counts)
     for kind in STRICT if ids >= FEW else ():
         others = [count for count in counts if count.kind != kind]
-        odd = sum(count.ids - _also_hexadecimal(kind, count) for count in others)
+        odd = sum(count.ids - _also_of_kind(kind, count) for count in others)
         if 0 < odd <= max(ODD, ODD_SHARE * ids) and odd < ids / 2:
             shown = "; ".join(_describe(count) for count in others[:3])
             example = (
@@ -95,8 +104,10 @@ def _unlike_the_others(role: str, counts: Sequence[KindCount]) -> Iterator[Check
             return
 
 
-def _also_hexadecimal(kind: IdKind, count: KindCount) -> int:
-    """How many of the ids may be of this kind too: a hexadecimal number may have no letter."""
+def _also_of_kind(kind: str, count: KindCount) -> int:
+    """How many of the ids may be of this kind too: a hexadecimal number may have no letter, and a decimal number no fraction."""
+    if kind == "decimal_number":
+        return count.ids if count.kind in NUMBERS else 0
     return count.long if kind == "hexadecimal" and count.kind == "whole_number" else 0
 
 

@@ -2,7 +2,8 @@ r"""Id writings: one id in two writings that programs use for it, in a period or
 
 A UUID with and without hyphens, a number as gid://shopify/Product/12, an id in ObjectId(...), one of Salesforce with 15 and with 18
 characters, an integer of 64 or 32 bits with and without a sign, base64 in its two alphabets, é and \u00e9, and an address with and
-without a slash at its end, www, or the parameters that a campaign adds. Ids stay as they are written, because a service is asked for them
+without a slash at its end, www, or the parameters that a campaign or a session adds, and an IP address in IPv6 or with the port of a
+connection. Ids stay as they are written, because a service is asked for them
 as they are.
 """
 
@@ -30,10 +31,26 @@ BASE64 = "^[A-Za-z0-9+/]{10,}[+/=][A-Za-z0-9+/=]*$"
 ESCAPED = r"\\u[0-9A-Fa-f]{4}"
 TRACKING = (
     r"utm_\w+|(?:fb|g|d|y|tt|tw|ms)clid|[gw]braid|igshid|li_fat_id|srsltid|mc_[ce]id|mkt_tok|_hsenc|_hsmi|_ga|_gl"
+    r"|PHPSESSID|phpsessid|[Jj]sessionid|JSESSIONID|ASPSESSIONID\w*|osCsid|zenid|CFID|CFTOKEN|cfid|cftoken"
 )
+SESSION = ";[Jj][Ss][Ee][Ss][Ss][Ii][Oo][Nn][Ii][Dd]=[^?#/]*"  # what Java adds to a path
+# An IPv4 address as a socket of IPv6 has it, or with a port; an IPv6 address with a port.
+SOCKET = r"^(?:::[Ff]{4}:)?([0-9]{1,3}(?:[.][0-9]{1,3}){3})(?::[0-9]{1,5})?$|^\[([0-9A-Fa-f:.]+)\]:[0-9]{1,5}$"
 # An address of a page that may have another one: with a slash at its end, without https, with www, a fragment or such a parameter.
-ADDRESS = rf"^(?:https?://|//|/)[^\s]*(?:/$|[?&](?:{TRACKING})=|#[^/!]|#$)|^http://|^(?:https?:)?//www[.]"
-MARKED = "|".join((UUID, WRAPPED, CODED, SALESFORCE, SIGNED, BASE64, ESCAPED, ADDRESS))
+ADDRESS = rf"^(?:https?://|//|/)[^\s]*(?:/$|[?&](?:{TRACKING})=|#[^/!]|#$|{SESSION})|^http://|^(?:https?:)?//www[.]"
+MARKED = "|".join(
+    (
+        UUID,
+        WRAPPED,
+        CODED,
+        SALESFORCE,
+        SIGNED,
+        BASE64,
+        ESCAPED,
+        ADDRESS,
+        r"^::[Ff]{4}:[0-9]+[.]|^[0-9]+(?:[.][0-9]+){3}:[0-9]+$|^\[[0-9A-Fa-f:.]+\]:",
+    )
+)
 LETTERS = (
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"  # of the last three of Salesforce, which say which of the others are capitals
 )
@@ -65,7 +82,7 @@ def id_writing_checks(warehouse: Warehouse, vocabulary: Vocabulary | None) -> It
         if len(pairs) > CHANCE * len(here):
             pairs.sort()
             first, other = pairs[0]
-            how = ", an address without the parameters of campaigns" if re.search(ADDRESS, first) else ""
+            how = ", an address without the parameters of campaigns and sessions" if re.search(ADDRESS, first) else ""
             example = f"{first[:80]!r} and {other[:80]!r}. Are they one {role}? Write each id in one way{how}, as the service is asked"
             yield Check(f"{role}s in two writings", "warn", float(len(pairs)), high=0.0, example=example)
 
@@ -78,6 +95,8 @@ def _writings(id_: str) -> set[str]:
     """Other writings of an id."""
     if re.search(ADDRESS, id_):
         found = _addresses(id_)
+    elif socket := re.match(SOCKET, id_):
+        found = {socket[1] or socket[2]}
     elif re.match(UUID, id_):
         plain = id_.removeprefix("urn:uuid:").strip("{}")
         found = {form for text in (plain.lower(), plain.upper()) for form in (text, text.replace("-", ""))}
@@ -124,7 +143,7 @@ def _addresses(id_: str) -> set[str]:
     bare = url.netloc.removeprefix("www.")
     hosts = dict.fromkeys((bare, f"www.{bare}")) if url.netloc else ("",)
     schemes = ("https", "http") if url.scheme else ("",)
-    path = url.path.rstrip("/")
+    path = re.sub(SESSION, "", url.path).rstrip("/")
     return {
         urlunsplit((scheme, host, path + slash, query, fragment))
         for scheme, host, slash in product(schemes, hosts, ("", "/"))

@@ -41,6 +41,27 @@ def test_times_by_the_day_the_hour_or_the_minute_are_meant_so(step: int) -> None
     assert not _bunched([time // (step * SECOND) * step * SECOND for time in EVENLY])
 
 
+def test_minutes_that_are_the_month_are_shown() -> None:
+    """lettabot 626, open-webui 633, node-dateformat 72: HH:MM:ss wrote the month where the minute should be."""
+    january = [time // (3600 * SECOND) * 3600 * SECOND + (60 + time // SECOND % 60) * SECOND for time in EVENLY]
+    (check,) = _bunched(january)
+    assert check.name == "rows whose minute is their month" and check.example.startswith("1970-01-02 00:01:00. ")
+    assert not _bunched([time + 60 * SECOND for time in january])
+    assert not _bunched([time // (60 * SECOND) * 60 * SECOND for time in january])  # written a minute past each hour
+
+
+def test_fractions_without_their_zeros_are_shown() -> None:
+    """glossy 46, passivedns 23, tslog 48: 68 ms were written as .68, which is 680 ms."""
+    parts = [n * 37 % 1000 for n in range(400)]
+    unpadded = [time // SECOND * SECOND + int(f"{part}000000"[:6]) for time, part in zip(EVENLY, parts, strict=True)]
+    (check,) = _bunched(unpadded)
+    assert check.name == "rows with fractions of a second" and check.observed > 390
+    assert not _bunched([time // SECOND * SECOND + part * 1000 for time, part in zip(EVENLY, parts, strict=True)])
+    assert not _bunched(
+        [time // SECOND * SECOND + part % 10 * 100_000 for time, part in zip(EVENLY, parts, strict=True)]
+    )
+
+
 def test_events_that_were_written_twice_are_shown() -> None:
     """oppia 23892, va-mobile-app 6528, ApplicationInsights-JS 436: each event came twice, some milliseconds later."""
     ids = {name: pa.array([f"{name}{n // 2 % 67}" for n in range(400)]) for name in ("user", "item")}

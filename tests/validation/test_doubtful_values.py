@@ -40,6 +40,15 @@ def test_an_id_of_another_encoding_is_shown() -> None:
     assert r"rows whose user_id is of another encoding is 1, allowed is at most 0: 'Jos\xc3\xa9'" in reason
 
 
+@pytest.mark.parametrize("text", ["?????", "???? ??? 12", "Product ????", "????-???", "\xbf\xbf\xbf\xbf"])
+def test_letters_that_became_question_marks_are_shown(text: str) -> None:
+    """snipe-it 1023, easy-digital-downloads 481: an encoding without these letters wrote ? for each, and several names became one."""
+    for column, name in (("category", "category"), ("item", "item_id")):
+        (reason,) = told(changed(rows(), column, {3: text}))
+        assert f"rows whose {name} is of another encoding is 1, allowed is at most 0: {text!a}" in reason
+    assert not told(changed(rows(), "category", {3: "Who?", 4: "a?b=1", 5: "What???", 6: "??", 7: "/p?q=???&r"}))
+
+
 def test_letters_of_every_country_are_no_other_encoding() -> None:
     words = [
         "caf\xe9",

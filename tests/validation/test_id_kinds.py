@@ -44,6 +44,7 @@ ODD = [
     ([str(UUID(int=n)) for n in range(1, 400)], "0"),
     (HASHES[:399], "guest"),
     ([f"u{n}@shop.example" for n in range(399)], "support"),
+    ([f"{10**9 + n}.{17 * 10**8 + n}" for n in range(399)], "(nicht festgelegt)"),  # clients of Google Analytics
 ]
 
 
@@ -63,6 +64,7 @@ def test_a_few_ids_unlike_the_others_are_shown(role: str, ids: list[str], odd: s
         [str(int(hash_, 16) - 2**63) for hash_ in HASHES[:400]],  # signed integers of 64 bits
         [*HASHES[:398], "1234567890123456", "9876543210987654"],  # hexadecimal without a letter
         ["Array", *(str(n) for n in range(15))] * 25,  # too few ids
+        [f"{n}.25" if n % 200 else str(n) for n in range(400)],  # a decimal number may be whole
     ],
 )
 def test_ids_of_two_kinds_on_purpose_are_not_told(ids: list[str]) -> None:

@@ -64,6 +64,11 @@ WRITINGS: list[tuple[str, Callable[[int], str], Callable[[int], str]]] = [
     ("item", lambda n: f"{PAGE}{n}?page=2&fbclid=IwAR{n}", lambda n: f"{PAGE}{n}?page=2"),  # goatcounter 170
     ("item", lambda n: f"/story/{n}/", lambda n: f"/story/{n}"),  # plausible 336
     ("item", lambda n: f"http://www.shop.example/story/{n}#comments", lambda n: f"{PAGE}{n}"),
+    ("user", lambda n: f"::ffff:203.0.113.{n}", lambda n: f"203.0.113.{n}"),  # node 9251, darkhttpd 73, lavinmq 2122
+    ("user", lambda n: f"203.0.113.{n}:{40000 + n * 7}", lambda n: f"203.0.113.{n}"),  # rack 1227, authentik 25679
+    ("user", lambda n: f"[2001:db8::{n:x}]:443", lambda n: f"2001:db8::{n:x}"),
+    ("item", lambda n: f"/p/{n};jsessionid={_uuid(n)[:8]}", lambda n: f"/p/{n}"),  # meeds 2084, dataverse 3254
+    ("item", lambda n: f"{PAGE}{n}?PHPSESSID={_uuid(n)[:8]}", lambda n: f"{PAGE}{n}?PHPSESSID={_uuid(n + 7)[:8]}"),
     ("item", lambda n: f"{PAGE}{n % 100}?fbclid=IwAR{n}", lambda n: f"{PAGE}{n % 100}?fbclid=IwAR{n + 7}"),
 ]  # fmt: skip
 

@@ -1,0 +1,34 @@
+-- One row per user or item role of the landed rows: the rows after the first day, those of them whose id came on an earlier day, the days on
+-- which the ids are 0, 1, 2, ... or 1, 2, 3, ... in the order in which they come first and some come again after the next one, and how many
+-- ids the last of these days has.
+-- $few INTEGER: with fewer ids of a day nothing can be said
+WITH landed_ids AS (
+    SELECT "user", item, arrival, time::DATE AS day
+    FROM landed
+    WHERE time IS NOT NULL
+),
+days AS (
+    SELECT role, day, id, count(*) AS rows, min(arrival) AS first
+    FROM (UNPIVOT landed_ids ON "user", item INTO NAME role VALUE id)
+    GROUP BY role, day, id
+),
+placed AS (
+    SELECT
+        role, day, id, rows, min(day) OVER (PARTITION BY role, id) AS first_day, min(day) OVER (PARTITION BY role) AS start,
+        try_cast(id AS BIGINT) - row_number() OVER of_day + 1 AS shift, lead(first) OVER of_day - first < rows AS again
+    FROM days
+    WINDOW of_day AS (PARTITION BY role, day ORDER BY first)
+),
+numbered AS (
+    SELECT role, day, count(*) AS ids
+    FROM placed
+    GROUP BY role, day
+    HAVING count(*) >= $few AND count(shift) = count(*) AND min(shift) = max(shift) AND min(shift) IN (0, 1) AND bool_or(again)
+)
+SELECT
+    role, coalesce(sum(rows) FILTER (day > start), 0)::BIGINT AS later, coalesce(sum(rows) FILTER (day > first_day), 0)::BIGINT AS known,
+    (SELECT count(*) FROM numbered WHERE numbered.role = placed.role) AS numbered,
+    coalesce((SELECT arg_max(ids, day) FROM numbered WHERE numbered.role = placed.role), 0) AS ids
+FROM placed
+GROUP BY role
+ORDER BY role
