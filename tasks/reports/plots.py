@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,11 +161,13 @@ def _list_plotted_periods(history: h.History) -> list[int]:
 
 
 def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
-    for x, index in enumerate(nights):
-        state = h.state(history, index)[0]
+    """One grey area and one word for nights in a row that were not scored for the same reason."""
+    states = enumerate(h.state(history, index)[0] for index in nights)
+    for state, run in groupby(states, key=itemgetter(1)):
+        places = [x for x, _ in run]
         if state in STATES:
-            axes.axvspan(x - 0.5, x + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
-            d.grey_note(axes, x, 0.03, state, rotation=90)
+            axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
+            d.grey_note(axes, (places[0] + places[-1]) / 2, 0.03, state, rotation=90)
 
 
 def _draw_served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
