@@ -34,7 +34,11 @@ def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) ->
             f"the lake was not changed: this store has no night of {plan.pipeline}, so it is not known what nights read"
         ]
     with open_lake(plan) as warehouse:
-        if absent := absent_versions(warehouse, keep):
+        # Versions that only superseded nights read may be lost with an older catalog: no night needs them.
+        needed: dict[int, set[int]] = {}
+        for logs in read:
+            needed.setdefault(logs.period, set()).add(logs.version)
+        if absent := absent_versions(warehouse, needed or keep):
             period, version = absent[0]
             raise DataError(
                 f"the lake was not changed: its catalog does not have {len(absent)} versions that nights read, the first is "

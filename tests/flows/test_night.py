@@ -198,6 +198,23 @@ def test_a_night_does_not_learn_from_as_many_other_rows(begun: Tiny) -> None:
     assert [night.revision for night in run(begun, 3, 4)] == [1, 1]
 
 
+def test_a_version_that_only_a_superseded_night_read_may_be_lost(begun: Tiny) -> None:
+    """It was lost with a catalog that was restored, no night needs it, and nothing was ever removed again."""
+    lake, earlier = begun.home / "home" / "lake" / "tiny.sqlite", begun.home / "earlier.sqlite"
+    shutil.copy(lake, earlier)
+    day = begun.home / "in" / f"{begun.name(2)}.parquet"
+    good = day.read_bytes()
+    pq.write_table(pq.read_table(day).slice(1), day)
+    assert [night.logs[0].version for night in run(begun, 2)] == [2]
+    shutil.copy(earlier, lake)
+    day.write_bytes(good)
+    act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="does not have 1 versions that nights read"):
+        compact(begun.plan, act, grace, False)
+    assert [night.revision for night in run(begun, 2)] == [3]
+    assert "the lake was compacted" in compact(begun.plan, act, grace, False)[0]
+
+
 def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny) -> None:
     """A new catalog counts versions from 1 again: version 1 of a day may be what was delivered since."""
     shutil.rmtree(begun.home / "home" / "lake")
