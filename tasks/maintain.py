@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from nightloop.tasks.data.clean_rows import other_rows
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
-from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire_versions, idle_versions, other_rows
+from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire_versions, idle_versions
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import task
@@ -27,20 +28,24 @@ SHOWN = 50  # keys of a long list that are printed
 def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> list[str]:
     """Delete versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
-    keep, rows = reads_of(objects, plan.pipeline)
+    keep, read = reads_of(objects, plan.pipeline)
     if not keep:
         return [
             f"the lake was not changed: this store has no night of {plan.pipeline}, so it is not known what nights read"
         ]
     with open_lake(plan) as warehouse:
-        if absent := absent_versions(warehouse, keep):
+        # Versions that only superseded nights read may be lost with an older catalog: no night needs them.
+        needed: dict[int, set[int]] = {}
+        for logs in read:
+            needed.setdefault(logs.period, set()).add(logs.version)
+        if absent := absent_versions(warehouse, needed or keep):
             period, version = absent[0]
             raise DataError(
                 f"the lake was not changed: its catalog does not have {len(absent)} versions that nights read, the first is "
                 f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
             )
-        if other := other_rows(warehouse, rows):
-            period, version = other[0]
+        if other := other_rows(warehouse, read):
+            period, version = min(other)
             raise DataError(
                 f"the lake was not changed: version {version} of period {period} (and {len(other) - 1} more) has other rows than the "
                 "night that read it: its catalog is another one, or was made again. Restore the catalog, or run these nights again "

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import pyarrow as pa
 
 from nightloop.tasks.data.vocabulary import split_values
 from nightloop.tasks.lake.landing import digest
-from nightloop.tasks.lake.versions import clean_counts, missing_versions, version_lists
+from nightloop.tasks.lake.versions import clean_counts, landed_digests, missing_versions, version_lists
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 
 Versions = Sequence[tuple[int, int]]  # (period index, version)
+
+
+class LogsOfNight(Protocol):
+    """One version of a period as a night read it: its clean rows, their digest, and that of all rows that landed."""
+
+    @property
+    def period(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def landed(self) -> str: ...
 
 
 def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> Iterator[pa.Table]:
@@ -43,11 +59,23 @@ def existing_counts(warehouse: Warehouse, versions: Versions) -> dict[tuple[int,
 
     A version is counted once while the lake is open: each strategy asks, and a long history takes seconds to count.
     """
-    if unknown := [version for version in versions if version not in warehouse.counted]:
-        existing_versions(warehouse, unknown)
-        counts = clean_counts(warehouse, unknown)
-        warehouse.counted.update({version: counts.get(version, 0) for version in unknown})
-    return {version: rows for version in versions if (rows := warehouse.counted[version])}
+    _count(warehouse, versions)
+    return {version: rows for version in versions if (rows := warehouse.counted[version][0])}
+
+
+def other_rows(warehouse: Warehouse, read: Sequence[LogsOfNight]) -> dict[tuple[int, int], int]:
+    """The versions whose clean rows are not those that nights read, and how many clean rows the lake has of each.
+
+    What landed is compared by its digest, which the catalog has. Only if that differs the clean rows themselves are read:
+    it also covers rows that were put aside. Raises NotReady as `existing_versions`.
+    """
+    _count(warehouse, [(part.period, part.version) for part in read])
+    others = {}
+    for part in read:
+        rows, landed = warehouse.counted[part.period, part.version]
+        if rows != part.rows or (part.landed not in ("", landed) and not _has_clean_rows(warehouse, part)):
+            others[part.period, part.version] = rows
+    return others
 
 
 def existing_versions(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
@@ -55,6 +83,20 @@ def existing_versions(warehouse: Warehouse, versions: Versions) -> dict[str, lis
     if missing := missing_versions(warehouse, versions):
         raise _absent(missing)
     return version_lists(versions)
+
+
+def _count(warehouse: Warehouse, versions: Versions) -> None:
+    """Note how many clean rows each version has, and the digest of what landed, if that is not known yet."""
+    if unknown := [version for version in versions if version not in warehouse.counted]:
+        landed = landed_digests(warehouse, unknown)
+        if missing := sorted({*unknown} - {*landed}):
+            raise _absent(missing)
+        counts = clean_counts(warehouse, unknown)
+        warehouse.counted.update({version: (counts.get(version, 0), landed[version]) for version in unknown})
+
+
+def _has_clean_rows(warehouse: Warehouse, part: LogsOfNight) -> bool:
+    return clean_digest(warehouse, part.period, part.version)[0] == part.digest
 
 
 def _absent(versions: Versions) -> NotReady:

@@ -88,14 +88,13 @@ def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -
 
 def missing_versions(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> list[tuple[int, int]]:
     """Those of the versions, as (period, version), that the catalog does not have, in order."""
+    return sorted({*versions} - {*landed_digests(warehouse, versions)})
+
+
+def landed_digests(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """The digest of all rows that landed as each of the versions, as (period, version); one that is not there is left out."""
     rows = warehouse.query("read/versions_there", version_lists(versions)).to_pylist()
-    return sorted({*versions} - {(row["period"], row["version"]) for row in rows})
-
-
-def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> list[tuple[int, int]]:
-    """Versions, as (period, version), that have another number of clean rows than nights read: then it is another catalog."""
-    counts = clean_counts(warehouse, rows)
-    return sorted(version for version in rows if counts.get(version, 0) != rows[version])
+    return {(row["period"], row["version"]): row["digest"] for row in rows}
 
 
 def clean_counts(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:

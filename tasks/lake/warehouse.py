@@ -63,7 +63,7 @@ class Warehouse:
     remarks: list[str] = field(default_factory=list, repr=False)  # remarks of sources on files without rows of a period
     last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
     identity: list[str] = field(default_factory=list, repr=False)  # of the catalog, once it was asked for
-    counted: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)  # clean rows by period and version
+    counted: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict, repr=False)  # clean rows, what landed
 
     @staticmethod
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from nightloop.tasks.data import load
-from nightloop.tasks.data.clean_rows import existing_counts
+from nightloop.tasks.data.clean_rows import other_rows
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_from_bytes
 from nightloop.tasks.lake.catalog_marks import refuse_other_catalog
@@ -77,14 +77,15 @@ def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[Period
     """
     if night.catalog:
         refuse_other_catalog(warehouse, night.catalog)
-    counts = existing_counts(warehouse, [(part.period, part.version) for part in read])
+    others = other_rows(warehouse, read)
     for part in read:
-        if (rows := counts.get((part.period, part.version), 0)) != part.rows:
+        if (rows := others.get((part.period, part.version))) is not None:
             name = period(night.plan.periods, part.period).name
             start = period(night.plan.periods, max(part.period, root_period(night.plan))).name
+            had = f"had {part.rows:,}" if rows != part.rows else "had as many others"
             raise NotReady(
                 f"the lake has {rows:,} clean rows of {name} (version {part.version}), and the night that "
-                f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "
+                f"read them {had}: this is another catalog, or one that was restored or made again. Restore the one "
                 f"that the nights read, or make the nights again from this one: nightloop backfill "
                 f"{as_given(night.plan.pipeline)} --start {start} --what all"
             )

@@ -23,6 +23,9 @@ class PeriodLogs(Frozen):
     digest: str  # of the clean rows, whatever their order
     rows: int  # clean ones
     quarantined: int
+    landed: str = Field(
+        "", exclude_if=lambda text: not text
+    )  # digest of all rows that landed; empty in nights of older releases
 
 
 class PeriodValidation(Frozen):

@@ -132,7 +132,7 @@ def _validate_landings(
             )
         logs = PeriodLogs(
             period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
-            quarantined=outcome.quarantined,
+            quarantined=outcome.quarantined, landed=landing.digest,
         )  # fmt: skip
         results.append(ValidatedPeriod(logs, outcome.validated, vocabulary))
     return results

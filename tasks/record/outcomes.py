@@ -13,6 +13,7 @@ from nightloop.tasks.record.manifest import (
     ChampionRef,
     CheckpointRef,
     Manifest,
+    PeriodLogs,
     StrategyScores,
     StrategyVerdict,
     TermEvidence,
@@ -126,9 +127,14 @@ def same_night(manifest: Manifest, night: Night) -> bool:
 
     The champion is not compared: an act by hand that was written while the night ran counts from the next night.
     """
-    recorded = (manifest.plan, manifest.previous, manifest.logs, manifest.validated)
+    recorded = (manifest.plan, manifest.previous, _clean_logs(manifest.logs), manifest.validated)
     previous = night.previous.hash if night.previous else None
-    return recorded == (night.plan.model_dump(mode="json"), previous, night.logs, night.validated)
+    return recorded == (night.plan.model_dump(mode="json"), previous, _clean_logs(night.logs), night.validated)
+
+
+def _clean_logs(logs: Sequence[PeriodLogs]) -> list[PeriodLogs]:
+    """The logs without the digests of what landed, which nights of older releases do not have."""
+    return [part.model_copy(update={"landed": ""}) for part in logs]
 
 
 def history_statistics(chain: Sequence[Manifest]) -> list[dict[str, float]]:

@@ -98,8 +98,10 @@ def _hold_sweep(
 def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
     chosen = [candidate for candidate in trash.open_removals(objects) if number in (None, candidate.number)]
     if not chosen:
+        if number is None:
+            raise NotReady("the trash is empty: there is nothing to bring back")
         numbers = ", ".join(str(candidate.number) for candidate in trash.open_removals(objects)) or "none"
-        raise NotReady(f"no removal {'' if number is None else number} is in the trash; there are: {numbers}")
+        raise NotReady(f"no removal {number} is in the trash; there are: {numbers}")
     restored: list[str] = []
     for removal in chosen:
         keys = [key for key in removal.keys if trash.restore_object(objects, removal, key)]

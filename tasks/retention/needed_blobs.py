@@ -19,7 +19,7 @@ from nightloop.tasks.objects.read_verified import read_parsed_bytes
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Entry
-from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.manifest import Manifest, PeriodLogs
 
 HASH = re.compile(rb"[0-9a-f]{64}")
 NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
@@ -66,7 +66,7 @@ class LakeReads(NamedTuple):
     """The versions of the lake that a pipeline's nights read."""
 
     versions: dict[int, set[int]]  # by period index, of all nights, superseded ones too
-    rows: dict[tuple[int, int], int]  # (period, version) -> clean rows, of the current complete nights
+    logs: list[PeriodLogs]  # of the current complete nights
 
 
 def reads_of(objects: Objects, pipeline: str) -> LakeReads:
@@ -76,7 +76,7 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
     versions: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
     complete = [night for night in recorded.current.values() if night.outcome == "complete"]
-    rows = {(logs.period, logs.version): logs.rows for night in complete for logs in night.logs}
+    read = [logs for night in complete for logs in night.logs]
     for key, sealed in recorded.sealed.items():
         night = _night_of(key)
         if _is_unreadable(key, sealed):  # what it read is not known: keep every version up to that of its replacement
@@ -85,7 +85,7 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
             continue
         for logs in manifest_store.parse_manifest(objects, (pipeline, night, _revision_of(key)), sealed).logs:
             versions.setdefault(logs.period, set()).add(logs.version)
-    return LakeReads(versions, rows)
+    return LakeReads(versions, read)
 
 
 def mentioned_hashes(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -169,6 +170,49 @@ def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
         _, found = overview(nightloop.tasks.resources.open_store(), lake, begun.plan, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
+
+
+def test_a_night_does_not_learn_from_as_many_other_rows(begun: Tiny) -> None:
+    """A catalog that was restored counts on from an earlier version: a redelivery of equal size got the number that a night
+    had read, as a bake-off lands it, and later nights learned from it as if it were what the chain names."""
+    lake, earlier = begun.home / "home" / "lake" / "tiny.sqlite", begun.home / "earlier.sqlite"
+    shutil.copy(lake, earlier)
+    run(begun, 3)
+    shutil.copy(earlier, lake)
+    day = begun.home / "in" / f"{begun.name(3)}.parquet"
+    rows, good = pq.read_table(day), day.read_bytes()
+    items = rows.column("item_id").to_pylist()
+    pq.write_table(rows.set_column(rows.schema.get_field_index("item_id"), "item_id", pa.array(items[::-1])), day)
+    nightloop.flows.nightly.collect(begun.plan, 3)
+    with pytest.raises(
+        LookupError, match=r"the night that read them had as many others: .*--start 2026-01-04 --what all"
+    ):
+        run(begun, 4)
+    act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of period 3 .* has other rows"):
+        compact(begun.plan, act, grace, False)
+    assert list(begun.chain()) == [1, 2, 3]
+    shutil.copy(earlier, lake)
+    day.write_bytes(good)
+    nightloop.flows.nightly.collect(begun.plan, 3)  # the rows that the night read, once more
+    assert [night.revision for night in run(begun, 3, 4)] == [1, 1]
+
+
+def test_a_version_that_only_a_superseded_night_read_may_be_lost(begun: Tiny) -> None:
+    """It was lost with a catalog that was restored, no night needs it, and nothing was ever removed again."""
+    lake, earlier = begun.home / "home" / "lake" / "tiny.sqlite", begun.home / "earlier.sqlite"
+    shutil.copy(lake, earlier)
+    day = begun.home / "in" / f"{begun.name(2)}.parquet"
+    good = day.read_bytes()
+    pq.write_table(pq.read_table(day).slice(1), day)
+    assert [night.logs[0].version for night in run(begun, 2)] == [2]
+    shutil.copy(earlier, lake)
+    day.write_bytes(good)
+    act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="does not have 1 versions that nights read"):
+        compact(begun.plan, act, grace, False)
+    assert [night.revision for night in run(begun, 2)] == [3]
+    assert "the lake was compacted" in compact(begun.plan, act, grace, False)[0]
 
 
 def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny) -> None:

@@ -251,7 +251,7 @@ def test_restore_brings_everything_back() -> None:
     assert sorted(restore_objects(store, None, trash.RemovalRequest("ben", 1.0))) == sorted(map(blobs.blob_key, shas))
     assert all(blobs.blob_key(sha) in store.held for sha in shas)
     assert not [k for k in store.held if k.startswith("trash/")]
-    with pytest.raises(LookupError, match="there are: none"):
+    with pytest.raises(LookupError, match="the trash is empty: there is nothing to bring back"):
         restore_objects(store, None, trash.RemovalRequest("ben", 1.0))
 
 
