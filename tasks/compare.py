@@ -1,4 +1,9 @@
-"""Compare: the gate judges every strategy on the newest prequential scores, paired row by row."""
+"""Compare: the gate judges every strategy on the newest prequential scores, paired row by row.
+
+In this order: the scored rows of this night and of as many before it as the gate looks at are read, without those of strategies
+that failed then; each night's rows are paired with those of what served; the gate decides (`gate/__init__.py` says how); failures of
+this night and a pin are applied. Nothing is written.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Deploy: smoke-test the winner in a fresh process, and write the night's manifest last."""
+"""Deploy: smoke-test the winner in a fresh process, and write the night's manifest last.
+
+A winner that fails gives way to the next best; if the plan requires approval, the champion stays. The live champion moves after the
+manifest is written, in `tasks/move_champion.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Retrain: update one strategy's checkpoint with the period's logs."""
+"""Retrain: update one strategy's checkpoint with the period's logs.
+
+In this order: the checkpoint is reused if all that it depends on is the same (plan, logs, earlier checkpoint); the logs that the
+strategy looks back at are read; the strategy trains (`retraining/advance.py`), twice if its own code raised an error; the new checkpoint is
+written to the store, then the note that it may be reused. A strategy that fails keeps its last checkpoint, with the reason.
+"""
 
 from __future__ import annotations
 
