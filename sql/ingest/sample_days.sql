@@ -1,6 +1,5 @@
--- One row per user or item role of the landed rows: the rows after the first day, those of them whose id came on an earlier day, the days on
--- which the ids are 0, 1, 2, ... or 1, 2, 3, ... in the order in which they come first and some come again after the next one, and how many
--- ids the last of these days has.
+-- One row per user or item role of the landed rows: the rows after the first day, those of them whose id came on an earlier day, and
+-- the days on which the ids are 0, 1, 2, ... or 1, 2, 3, ... in the order in which they come first and some come again after the next one.
 -- $few INTEGER: with fewer ids of a day nothing can be said
 WITH landed_ids AS (
     SELECT "user", item, arrival, time::DATE AS day
@@ -20,15 +19,14 @@ placed AS (
     WINDOW of_day AS (PARTITION BY role, day ORDER BY first)
 ),
 numbered AS (
-    SELECT role, day, count(*) AS ids
+    SELECT role, day
     FROM placed
     GROUP BY role, day
     HAVING count(*) >= $few AND count(shift) = count(*) AND min(shift) = max(shift) AND min(shift) IN (0, 1) AND bool_or(again)
 )
 SELECT
     role, coalesce(sum(rows) FILTER (day > start), 0)::BIGINT AS later, coalesce(sum(rows) FILTER (day > first_day), 0)::BIGINT AS known,
-    (SELECT count(*) FROM numbered WHERE numbered.role = placed.role) AS numbered,
-    coalesce((SELECT arg_max(ids, day) FROM numbered WHERE numbered.role = placed.role), 0) AS ids
+    (SELECT count(*) FROM numbered WHERE numbered.role = placed.role) AS numbered
 FROM placed
 GROUP BY role
 ORDER BY role

@@ -4,7 +4,7 @@
 WITH parted AS (
     SELECT role, id, regexp_replace(id, '[ ()/_.-]+', '', 'g') AS plain
     FROM clean_ids
-    WHERE regexp_matches(id, '[^ ()/_.-][ ()/_.-]+[^ ()/_.-]') AND NOT regexp_full_match(id, '-?[0-9]+[.][0-9]+|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}')
+    WHERE regexp_matches(id, '[^ ()/_.-][ ()/_.-]+[^ ()/_.-]') AND id_kind(id) NOT IN ('decimal_number', 'uuid')
 )
 SELECT
     parted.role, count(*)::DOUBLE AS pairs, (SELECT count(*) FROM clean_ids WHERE role = parted.role)::DOUBLE AS ids,

@@ -190,6 +190,10 @@ class Expectations(Frozen):
         }
         return {**value, **{name: {**default, **value[name]} for name, default in defaults.items()}}
 
+    def rule(self, column: str, source: str) -> Rule:
+        """The rule of a column, which a plan may name by its role or by its name in the source; one without limits if there is none."""
+        return self.rules.get(column) or self.rules.get(source) or Rule()
+
     @property
     def severities(self) -> Sequence[Severity]:
         """The severity of each check that every plan has. If all are `off`, a night is stopped, because nothing would be checked."""

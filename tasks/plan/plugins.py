@@ -134,9 +134,8 @@ def _keep_defaults(default: object, given: object) -> object:
     """An option with fields, such as `training`: those that a plan leaves out keep the defaults of the option, not of its class."""
     if not isinstance(given, Mapping) or not dataclasses.is_dataclass(default) or isinstance(default, type):
         return given
-    return {field.name: getattr(default, field.name) for field in dataclasses.fields(default) if field.init} | dict(
-        given
-    )
+    defaults = {field.name: getattr(default, field.name) for field in dataclasses.fields(default) if field.init}
+    return defaults | dict(given)
 
 
 def _holds_bool(given: object) -> bool:

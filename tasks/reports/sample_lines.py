@@ -9,6 +9,7 @@ from nightloop.tasks.inspection.other_columns import OtherColumn
 from nightloop.tasks.inspection.sample import BEYOND, Sample
 from nightloop.tasks.inspection.sample_columns import NumberSpread, TextKind
 from nightloop.tasks.lake.periods import parse
+from nightloop.tasks.plan.expectations import Rule
 from nightloop.tasks.plan.plan import Calendar, Plan
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.validation.export_limits import LIMITS, at_limit
@@ -125,11 +126,8 @@ def _hours(hours: Sequence[int]) -> str:
     """The hours of the day with most and with fewest rows: evening and early morning, if times are read in the right zone."""
     if sum(hours) < SEVERAL or max(hours) == sum(hours):
         return ""
-    most, none = (
-        f"; most rows at {hours.index(max(hours)):02d} o'clock UTC",
-        [n for n, rows in enumerate(hours) if not rows],
-    )
-    if none:
+    most = f"; most rows at {hours.index(max(hours)):02d} o'clock UTC"
+    if none := [hour for hour, rows in enumerate(hours) if not rows]:
         return f"{most}, none at {', '.join(f'{hour:02d}' for hour in none)}"
     return f"{most}, fewest at {hours.index(min(hours)):02d}"
 
@@ -156,9 +154,8 @@ def _list_others(others: Sequence[OtherColumn]) -> list[str]:
     lines += [f"  the same in all rows: {plain(', '.join(same), 600)}"] if same else []
     for each in told[:FEW]:
         values = f"{each.different:,} different"
-        if (
-            each.different <= KINDS and each.different * REPEATED <= each.rows
-        ):  # names and addresses of people are not shown
+        frequent = each.different * REPEATED <= each.rows
+        if each.different <= KINDS and frequent:  # names and addresses of people are not shown
             shares = ", ".join(f"{plain(value, 60)} {rows / each.rows:.2%}" for value, rows in each.examples)
             values = shares if each.different <= len(each.examples) else f"{values}, such as {shares}"
         lines.append(f"  {plain(each.name, 60)}: {values or 'no value'}{_missing_share(each.missing, each.rows)}")
@@ -203,9 +200,8 @@ def _missing_share(missing: int, rows: int) -> str:
 
 def _propose_kinds(plan: Plan, sample: Sample) -> list[str]:
     """What a plan says to put ids of other kinds aside in later nights, if there are few kinds and it does not say so yet."""
-    rules, columns = plan.expectations.rules, plan.columns
-    sources = {"user": columns.user, "item": columns.item}
-    asked = [role for role, source in sources.items() if not (rules.get(role) or rules.get(source))]
+    sources = {"user": plan.columns.user, "item": plan.columns.item}
+    asked = [role for role, source in sources.items() if plan.expectations.rule(role, source) == Rule()]
     kinds = {role: _frequent_kinds(sample.texts[role]) for role in asked}
     held = [f"{role}: {{kinds: [{', '.join(found)}]}}" for role, found in kinds.items() if 0 < len(found) <= 2]
     return [f"to put ids of other kinds aside, write expectations: {{rules: {{{', '.join(held)}}}}}"] if held else []

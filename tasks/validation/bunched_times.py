@@ -12,10 +12,8 @@ LOOKED_AT = {"most": 50_000}
 FEW = 20  # with fewer rows nothing can be said
 CROWD, OFTEN = 0.1, 20.0  # of all rows, and times those of a time of day in the middle
 MANY, SPREAD = 100, 20  # rows, and different seconds of them: times that are rounded to minutes or hours have one
-PARTS, DIFFERENT = (
-    200,
-    50,
-)  # rows with a fraction of a second, and different ones: by chance a tenth of them is below 0.1
+# Rows with a fraction of a second, and different ones: by chance a tenth of them is below 0.1.
+PARTS, DIFFERENT = 200, 50
 TWICE = 0.1  # of all rows: so many come less than a second after another one of their user and item if events are written twice
 
 

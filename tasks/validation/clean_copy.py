@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.validation.id_kinds import define_id_kind
 
 COPIED = 10_000_000  # values that are copied into memory; they take up 16 bytes each, and more if they are long texts
 
@@ -13,7 +14,7 @@ COPIED = 10_000_000  # values that are copied into memory; they take up 16 bytes
 @contextmanager
 def clean_rows(warehouse: Warehouse, period: int, version: int, values: int) -> Iterator[None]:
     """Let statements read `clean_rows` while the block runs: the clean rows of one version, which has about so many `values`. And
-    `clean_ids`: its users and items, each once.
+    `clean_ids`: its users and items, each once, whose kinds `id_kind` tells.
 
     Before it reads a row, a statement on the lake spends a hundredth of a second on the catalog. So a small version is copied once.
     """
@@ -23,6 +24,7 @@ def clean_rows(warehouse: Warehouse, period: int, version: int, values: int) -> 
     else:
         warehouse.define("validate/view_clean_rows", {name: str(number) for name, number in key.items()})
     try:
+        define_id_kind(warehouse)
         warehouse.query("validate/count_clean_ids")
         yield
     finally:

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.expectations import ID_KINDS, IdKind, Rule
+from nightloop.tasks.plan.expectations import ID_KINDS, IdKind
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.period_checks import Check
 
 FEW = 20  # with fewer ids or rows nothing can be said
-ODD, ODD_SHARE = (
-    3,
-    0.01,
-)  # ids, and share of them, that are unlike the others by mistake: a source of two kinds has more
+# Ids, and share of them, that are unlike the others by mistake: a source of two kinds has more.
+ODD, ODD_SHARE = 3, 0.01
 # Kinds of which ids are on purpose: letters and digits drawn at random are letters alone, or a number, by chance.
 STRICT: tuple[IdKind, ...] = (
     "whole_number",
@@ -53,7 +51,6 @@ def define_id_kind(warehouse: Warehouse) -> None:
 
 def count_id_kinds(warehouse: Warehouse) -> list[KindCount]:
     """The kinds of the users and items of the `clean_rows`, the most frequent first."""
-    define_id_kind(warehouse)
     rows = warehouse.query("validate/id_kinds").to_pylist()
     return [KindCount(**row | {"examples": tuple(row["examples"])}) for row in rows]
 
@@ -84,9 +81,8 @@ def new_kind_checks(counts: Sequence[KindCount], plan: Plan, history: History) -
 
 def _without_kinds(plan: Plan) -> list[tuple[str, str]]:
     """The roles, with their columns, of which the plan does not say the kinds."""
-    rules, columns = plan.expectations.rules, plan.columns
-    roles = (("user", columns.user), ("item", columns.item))
-    return [(role, source) for role, source in roles if not (rules.get(role) or rules.get(source) or Rule()).kinds]
+    roles = (("user", plan.columns.user), ("item", plan.columns.item))
+    return [(role, source) for role, source in roles if not plan.expectations.rule(role, source).kinds]
 
 
 def _unlike_the_others(role: str, counts: Sequence[KindCount]) -> Iterator[Check]:

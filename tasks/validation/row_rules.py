@@ -76,7 +76,7 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     for name in plan_rules:
         _check_rule(plan, name, plan_rules[name])
     for column, source in names.items():
-        rule = plan_rules.get(column) or plan_rules.get(source) or Rule()
+        rule = plan.expectations.rule(column, source)
         rules += _time(rule, period) if column == "time" else _column(plan, column, rule)
     return rules
 
