@@ -40,11 +40,11 @@ from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
 CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
-TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
+TABLES = ("create_landed", "partition_landed", "create_quarantine", "first_aside", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 MACROS = tuple(f"define_{name}" for name in ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json",
                                              "parquet_rows"))  # fmt: skip
-SESSION = ("use_utc", "use_lake")  # the lake comes last: after it every name is looked up in its catalog first
+SESSION = ("use_utc", "use_lake")
 Answer = TypeVar("Answer")
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
@@ -180,6 +180,7 @@ class Warehouse:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("catalog/layout_there").num_rows:
             retry_conflicts(_translate_errors()(self._create_tables))
+            retry_conflicts(partial(self.query, "catalog/drop_first_aside"))
         if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
             raise DataError(f"the lake has layout {layout}, this release reads {FORMAT}: install a newer release")
 

@@ -248,7 +248,7 @@ def _row_expectation(rule: RowRule) -> Any:
 
 
 def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
-    """The period's statistics as a frame of one row, each check an expectation of one column."""
+    """The period's statistics as a frame of one row, each check an expectation of one column: the largest of one value is it."""
     import great_expectations as gx
     import pandas as pd
 
@@ -264,7 +264,7 @@ def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
         if math.isnan(check.observed):  # to Great Expectations a NaN is a missing value, and those are in every range
             expectation = gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta)
         else:
-            expectation = gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
+            expectation = gxe.ExpectColumnMaxToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
         expectations.append((name, expectation))
     return _run_expectations(expectations, frame, "BASIC")
 
