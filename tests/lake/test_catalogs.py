@@ -20,7 +20,7 @@ from nightloop.tasks.data.clean_rows import clean_digest
 from nightloop.tasks.lake.catalog_marks import leave_mark, removal_obstacle
 from nightloop.tasks.lake.extensions import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
-from nightloop.tasks.lake.retry import catalog_busy, retry_conflicts
+from nightloop.tasks.lake.retry import catalog_busy, interruptible, retry_conflicts
 from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
@@ -472,3 +472,14 @@ def test_a_lost_file_of_the_lake_is_said_with_what_to_do(tmp_path: Path) -> None
         pytest.raises(StoreError, match=r"No such file.*restore it from a backup; without one, see"),
     ):
         clean_digest(warehouse, 0, 1)
+
+
+def test_a_fork_runs_statements_in_a_thread_of_its_own() -> None:
+    """A fork has no threads: it would wait for ever for the one in which its parent's statements run."""
+    assert interruptible(lambda: 1, lambda: None) == 1
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)  # ends a fork that waits
+        os._exit(0 if interruptible(lambda: 2, lambda: None) == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
