@@ -51,6 +51,7 @@ class ServiceContext:
     gauges: ServiceMetrics = field(default_factory=ServiceMetrics)
     trouble: str = ""  # why what is served cannot be recorded; serving continues
     uncopied: str = ""  # why records cannot be copied to the store
+    _observing: threading.Lock = field(default_factory=threading.Lock)  # held until learned rows are recorded
 
     @property
     def problem(self) -> str:
@@ -72,10 +73,13 @@ class ServiceContext:
 
     def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
-        done = 0
-        for observed in self.predictor.observe_in_steps(labels):
-            if self.records is not None:
-                self._write_records(self.records.write_labelled, observed.rows[done:])
+        done, steps = 0, self.predictor.observe_in_steps(labels)
+        while True:
+            with self._observing:
+                if (observed := next(steps, None)) is None:
+                    return
+                if self.records is not None:
+                    self._write_records(self.records.write_labelled, observed.rows[done:])
             done = len(observed.rows)
             yield observed
 
@@ -105,6 +109,19 @@ class ServiceContext:
         else:
             self.uncopied = ""
 
+    def flush_records(self) -> None:
+        """Hand the rows of all labels that were learned up to now to the system."""
+        if self.records is not None:
+            with self._observing:
+                self._write_records(self.records.flush)
+
+    def save_learned(self) -> None:
+        """Save what was learned, after its rows were recorded and copied: a label that was saved is not recorded again."""
+        learned = self.predictor.take_snapshot()
+        self.flush_records()
+        self.copy_records(COPYING)
+        self.predictor.save(self.server, learned)
+
     def check_pipeline(self, pipeline: str | None) -> None:
         """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
@@ -116,13 +133,11 @@ class ServiceContext:
         while not stop.wait(self.every):
             try:
                 self.predictor.refresh()
-                if self.records is not None:
-                    self._write_records(self.records.flush)
+                self.flush_records()
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
-                    self.copy_records(COPYING)
-                    self.predictor.save(self.server)
+                    self.save_learned()
             except Exception:  # a full disk or a store that is away must not end this thread
                 log.exception("%s: the background refresh failed; the next is in %g s", self.pipeline, self.every)
 
@@ -162,9 +177,8 @@ def service(
         scored = context.predictor.best(question.user, question.k, question.exclude, features, request, when)
         context.record(request, scored)
         items = [str(item) for item in scored.inputs.items]
-        return JSONResponse(
-            {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
-        )
+        answer = {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
+        return JSONResponse(answer)
 
     @app.post("/observe", response_model=LabelCounts)
     async def observe(question: Observe) -> JSONResponse:
@@ -179,8 +193,7 @@ def service(
 
     @app.get("/health", response_model=Health)
     def health() -> dict[str, JsonValue]:
-        """`ok`; or `degraded` if the newest champion does not load and an older one continues to serve, or if what
-        is served cannot be recorded."""
+        """`ok`; or `degraded` if the newest champion does not load and an older one serves, or what is served is not recorded."""
         entry, problem = context.predictor.version, context.problem
         return {
             "status": "degraded" if problem else "ok", "problem": problem, "pipeline": context.pipeline,
