@@ -225,11 +225,12 @@ class Predictor:
             changed = self.reload()
         except Exception as error:  # whatever is wrong with the new champion, the old one must continue to serve
             message = redact(f"{type(error).__name__}: {error}")
-            self.problem = (
-                f"{message}. Fix what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
-            )
+            away = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+            what = "it is not known whether there is a new champion" if away else "the new champion does not load"
+            repair = "" if away else f", or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
+            self.problem = f"{what}: {message}. Fix what it names{repair}"
             serves = f"{self.version.strategy} of {self.version.name} continues to serve"
-            log.error("%s: the new champion does not load; %s. %s", self._pipeline, serves, self.problem)
+            log.error("%s: %s; %s", self._pipeline, serves, self.problem)
             return False
         self.problem = ""
         return changed
