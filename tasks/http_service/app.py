@@ -22,9 +22,9 @@ from nightloop.tasks.http_service.answers import REFUSALS, BestItems, Health, La
 from nightloop.tasks.http_service.limits import BodyLimit
 from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMiddleware
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
-from nightloop.tasks.http_service.request_bodies import StrictRoute
+from nightloop.tasks.http_service.request_bodies import StrictRoute, answer_malformed
 from nightloop.tasks.http_service.schemas import Observe, Recommend, Score
-from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError, mistake_message
+from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.serving.online_learning import Observed
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
@@ -34,6 +34,7 @@ from nightloop.tasks.serving.serving_log import ServingLog
 
 log = logging.getLogger(__name__)
 COPYING = 20.0  # seconds between two looks for a new champion that copies may take
+SILENT, ENDING = 3.0, 45.0  # seconds that the end may wait for the store, without a word and in all
 
 
 @dataclass
@@ -122,6 +123,15 @@ class ServiceContext:
         self.copy_records(COPYING)
         self.predictor.save(self.server, learned)
 
+    def save_at_end(self, refresher: threading.Thread) -> None:
+        """Save what was learned and copy what was recorded, once the background refresh has ended."""
+        refresher.join()
+        try:
+            self.predictor.save(self.server)
+        except OSError as error:
+            log.error("%s: what was learned since it was last saved is lost: %s", self.pipeline, error)
+        self.copy_records()
+
     def check_pipeline(self, pipeline: str | None) -> None:
         """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
@@ -209,7 +219,7 @@ def service(
         app.add_exception_handler(kind, _answer_error(status))
     app.add_exception_handler(Exception, _answer_bug)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(RequestValidationError, _answer_malformed)
+    app.add_exception_handler(RequestValidationError, answer_malformed)
     return app
 
 
@@ -226,16 +236,18 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
         finally:
             stop.set()
             batches.stop()
-            refresher.join(30)
-            if context.records is not None:
+            if context.records is not None:  # at once: a supervisor may kill a service that waits for its store
                 context._write_records(context.records.close)
-            try:
-                context.predictor.save(context.server)
-            except OSError as error:
-                log.error("%s: what was learned since it was last saved is lost: %s", context.pipeline, error)
-            if not refresher.is_alive():  # it copies otherwise; the next start copies what is left
-                context.copy_records()
-            if context.copies is not None:
+            ending = threading.Thread(target=context.save_at_end, args=(refresher,), daemon=True)
+            ending.start()
+            ending.join(SILENT)
+            if ending.is_alive():
+                log.warning("%s: the end waits for the store, at most %g s", context.pipeline, ENDING)
+                ending.join(ENDING - SILENT)
+            if ending.is_alive():
+                log.error("%s: what was learned since it was last saved is lost: the store does not answer; labelled rows "
+                          "stay on this machine, and are copied after the next start", context.pipeline)  # fmt: skip
+            elif context.copies is not None:
                 context.copies.close()
 
     return lifespan
@@ -261,32 +273,6 @@ def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         words = f"there is no {request.url.path[:80]}; there are {', '.join(PATHS)} and /openapi.json"
     return JSONResponse({"error": words}, error.status_code, error.headers)
-
-
-def _answer_malformed(request: Request, error: Exception) -> JSONResponse:
-    """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
-    messages: dict[str, dict[str, None]] = {}
-    if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
-        messages = {"body": {"send a JSON object, with content-type: application/json": None}}
-    elif isinstance(error, RequestValidationError):
-        for mistake in error.errors():
-            where = _mistake_path(mistake["loc"][1:], error.body, mistake["type"] == "missing")
-            messages.setdefault(where, {})[mistake_message(mistake)] = None
-    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in messages.items())
-    return JSONResponse({"error": listed[:2000]}, 422)
-
-
-def _mistake_path(location: Sequence[str | int], body: object, missing: bool) -> str:
-    """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
-    path, inside = [], body
-    for step in location:
-        keys = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
-        if step in keys:
-            inside = inside[step]  # type: ignore[index]
-        elif not missing:
-            continue
-        path.append(str(step)[:80])
-    return ".".join(path)
 
 
 def _reasons(examples: dict[str, str]) -> list[str]:

@@ -605,8 +605,8 @@ def test_a_store_that_is_full_at_the_end_is_said_and_the_service_ends(
     assert "what was learned since it was last saved is lost: [Errno 28] the store is full" in caplog.text
 
 
-def test_a_label_that_was_saved_has_its_row_on_the_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a kill -9 labels were sent again, refused as repeated, and their rows were in no file."""
+def test_a_label_that_was_saved_has_its_row_in_the_store(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that came while rows were copied were saved: sent again they were refused as repeated, and had no row."""
     place.desk.copies = RecordCopies(place.objects, "books", place.path / "records")
 
     def label(request: str, context: ServiceContext) -> dict[str, int]:
@@ -618,9 +618,7 @@ def test_a_label_that_was_saved_has_its_row_on_the_disk(place: Place, monkeypatc
     assert label("before", place.desk) == {"learned": 3}
     monkeypatch.setattr(place.desk.copies, "send", lambda seconds: label("meanwhile", place.desk))
     place.desk.save_learned()
-    path = place.path / "records/labelled/2026-01-02.jsonl"  # what is there if the process is killed now
-    assert [json.loads(line)["request"] for line in path.read_text().splitlines()] == ["before"] * 3
-    again = place.opened()
+    again = place.opened()  # the process was killed, and its directory is gone
     again.predictor.restore("server")
     assert label("before", again) == {"repeated": 3} and label("meanwhile", again) == {"learned": 3}
 
@@ -639,3 +637,30 @@ def test_a_label_is_not_saved_before_its_row_is_written(place: Place, monkeypatc
     list(place.desk.observe_in_steps([("r", [1, 0, 1])]))
     saving.join(10)
     assert written == [None] and place.objects.read(snapshot_key("books", "server")) is not None
+
+
+def test_a_row_is_on_the_disk_when_its_label_is_answered(place: Place) -> None:
+    """After a kill -9 labels were sent again, refused as repeated, and their rows were in no file."""
+    question = ScoreRequest(["u1"] * 3, GOOD["items"], CONTEXT)  # type: ignore[arg-type]
+    place.desk.answers([RecordedRequest(question, "r", place.now.isoformat())])
+    list(place.desk.observe_in_steps([("r", [1, 0, 1])]))
+    lines = (place.path / "records/labelled/2026-01-02.jsonl").read_text().splitlines()
+    assert [json.loads(line)["place"] for line in lines] == [0, 1, 2]
+
+
+def test_a_store_that_does_not_answer_at_the_end_holds_up_no_service(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waited for five minutes without a word, and with answers that were not on the disk."""
+    from nightloop.tasks.http_service import app
+
+    monkeypatch.setattr(app, "SILENT", 0.05)
+    monkeypatch.setattr(app, "ENDING", 0.2)
+    answers = threading.Event()
+    with fastapi.TestClient(service(place.desk)) as client:
+        monkeypatch.setattr(place.desk.predictor, "refresh", lambda: answers.wait(60))
+        time.sleep(0.2)
+        client.post("/score", json={**GOOD, "request": "r"})
+    assert "the end waits for the store" in caplog.text and "the store does not answer" in caplog.text
+    assert len((place.path / "records/served/2026-01-02.jsonl").read_text().splitlines()) == 1
+    answers.set()
