@@ -54,8 +54,8 @@ def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | Non
         return None
     acts = entries_by_hand(entries)
     if newest and acts and acts[-1].number > manifest.last_act:
-        serves, act = f"{newest.strategy} of {newest.name} serves", summary(acts[-1])
-        log.warning("%s moves no champion, %s: newer than its decision is %s", manifest.name, serves, act)
+        serves, newer = f"{newest.strategy} of {newest.name} serves", summary(acts[-1])
+        log.warning("%s moves no champion, %s: newer than its decision is %s", manifest.name, serves, newer)
         return None
     if champion is None:
         return None
