@@ -90,8 +90,6 @@ class ServingLog:
     def flush(self) -> None:
         """Hand all lines to the system. Raises StoreError if the records may not grow any more."""
         with self._lock:
-            for file in self._open.values():
-                file.flush()
             self._measure()
 
     def close(self) -> None:
@@ -123,7 +121,9 @@ class ServingLog:
             self._room = (self._room or 0) - len(text)
 
     def _measure(self) -> None:
-        """Measure how much may be written. Raises StoreError if nothing may."""
+        """Flush, and measure how much may be written. Raises StoreError if nothing may."""
+        for file in self._open.values():
+            file.flush()
         self._folder.mkdir(parents=True, exist_ok=True)
         size = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
         free = shutil.disk_usage(self._folder).free
