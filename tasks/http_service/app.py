@@ -22,9 +22,9 @@ from nightloop.tasks.http_service.answers import REFUSALS, BestItems, Health, La
 from nightloop.tasks.http_service.limits import BodyLimit
 from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMiddleware
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
-from nightloop.tasks.http_service.request_bodies import StrictRoute
+from nightloop.tasks.http_service.request_bodies import StrictRoute, answer_malformed
 from nightloop.tasks.http_service.schemas import Observe, Recommend, Score
-from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError, mistake_message
+from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.serving.online_learning import Observed
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
@@ -34,6 +34,7 @@ from nightloop.tasks.serving.serving_log import ServingLog
 
 log = logging.getLogger(__name__)
 COPYING = 20.0  # seconds between two looks for a new champion that copies may take
+SILENT, ENDING = 3.0, 45.0  # seconds that the end may wait for the store, without a word and in all
 
 
 @dataclass
@@ -51,6 +52,7 @@ class ServiceContext:
     gauges: ServiceMetrics = field(default_factory=ServiceMetrics)
     trouble: str = ""  # why what is served cannot be recorded; serving continues
     uncopied: str = ""  # why records cannot be copied to the store
+    _observing: threading.Lock = field(default_factory=threading.Lock)  # held until learned rows are recorded
 
     @property
     def problem(self) -> str:
@@ -72,10 +74,13 @@ class ServiceContext:
 
     def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
-        done = 0
-        for observed in self.predictor.observe_in_steps(labels):
-            if self.records is not None:
-                self._write_records(self.records.write_labelled, observed.rows[done:])
+        done, steps = 0, self.predictor.observe_in_steps(labels)
+        while True:
+            with self._observing:
+                if (observed := next(steps, None)) is None:
+                    return
+                if self.records is not None:
+                    self._write_records(self.records.write_labelled, observed.rows[done:])
             done = len(observed.rows)
             yield observed
 
@@ -105,6 +110,28 @@ class ServiceContext:
         else:
             self.uncopied = ""
 
+    def flush_records(self) -> None:
+        """Hand the rows of all labels that were learned up to now to the system."""
+        if self.records is not None:
+            with self._observing:
+                self._write_records(self.records.flush)
+
+    def save_learned(self) -> None:
+        """Save what was learned, after its rows were recorded and copied: a label that was saved is not recorded again."""
+        learned = self.predictor.take_snapshot()
+        self.flush_records()
+        self.copy_records(COPYING)
+        self.predictor.save(self.server, learned)
+
+    def save_at_end(self, refresher: threading.Thread) -> None:
+        """Save what was learned and copy what was recorded, once the background refresh has ended."""
+        refresher.join()
+        try:
+            self.predictor.save(self.server)
+        except OSError as error:
+            log.error("%s: what was learned since it was last saved is lost: %s", self.pipeline, error)
+        self.copy_records()
+
     def check_pipeline(self, pipeline: str | None) -> None:
         """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
@@ -116,13 +143,11 @@ class ServiceContext:
         while not stop.wait(self.every):
             try:
                 self.predictor.refresh()
-                if self.records is not None:
-                    self._write_records(self.records.flush)
+                self.flush_records()
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
-                    self.copy_records(COPYING)
-                    self.predictor.save(self.server)
+                    self.save_learned()
             except Exception:  # a full disk or a store that is away must not end this thread
                 log.exception("%s: the background refresh failed; the next is in %g s", self.pipeline, self.every)
 
@@ -162,9 +187,8 @@ def service(
         scored = context.predictor.best(question.user, question.k, question.exclude, features, request, when)
         context.record(request, scored)
         items = [str(item) for item in scored.inputs.items]
-        return JSONResponse(
-            {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
-        )
+        answer = {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
+        return JSONResponse(answer)
 
     @app.post("/observe", response_model=LabelCounts)
     async def observe(question: Observe) -> JSONResponse:
@@ -179,8 +203,7 @@ def service(
 
     @app.get("/health", response_model=Health)
     def health() -> dict[str, JsonValue]:
-        """`ok`; or `degraded` if the newest champion does not load and an older one continues to serve, or if what
-        is served cannot be recorded."""
+        """`ok`; or `degraded` if the newest champion does not load and an older one serves, or what is served is not recorded."""
         entry, problem = context.predictor.version, context.problem
         return {
             "status": "degraded" if problem else "ok", "problem": problem, "pipeline": context.pipeline,
@@ -196,7 +219,7 @@ def service(
         app.add_exception_handler(kind, _answer_error(status))
     app.add_exception_handler(Exception, _answer_bug)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(RequestValidationError, _answer_malformed)
+    app.add_exception_handler(RequestValidationError, answer_malformed)
     return app
 
 
@@ -213,16 +236,18 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
         finally:
             stop.set()
             batches.stop()
-            refresher.join(30)
-            if context.records is not None:
+            if context.records is not None:  # at once: a supervisor may kill a service that waits for its store
                 context._write_records(context.records.close)
-            try:
-                context.predictor.save(context.server)
-            except OSError as error:
-                log.error("%s: what was learned since it was last saved is lost: %s", context.pipeline, error)
-            if not refresher.is_alive():  # it copies otherwise; the next start copies what is left
-                context.copy_records()
-            if context.copies is not None:
+            ending = threading.Thread(target=context.save_at_end, args=(refresher,), daemon=True)
+            ending.start()
+            ending.join(SILENT)
+            if ending.is_alive():
+                log.warning("%s: the end waits for the store, at most %g s", context.pipeline, ENDING)
+                ending.join(ENDING - SILENT)
+            if ending.is_alive():
+                log.error("%s: what was learned since it was last saved is lost: the store does not answer; labelled rows "
+                          "stay on this machine, and are copied after the next start", context.pipeline)  # fmt: skip
+            elif context.copies is not None:
                 context.copies.close()
 
     return lifespan
@@ -248,32 +273,6 @@ def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         words = f"there is no {request.url.path[:80]}; there are {', '.join(PATHS)} and /openapi.json"
     return JSONResponse({"error": words}, error.status_code, error.headers)
-
-
-def _answer_malformed(request: Request, error: Exception) -> JSONResponse:
-    """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
-    messages: dict[str, dict[str, None]] = {}
-    if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
-        messages = {"body": {"send a JSON object, with content-type: application/json": None}}
-    elif isinstance(error, RequestValidationError):
-        for mistake in error.errors():
-            where = _mistake_path(mistake["loc"][1:], error.body, mistake["type"] == "missing")
-            messages.setdefault(where, {})[mistake_message(mistake)] = None
-    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in messages.items())
-    return JSONResponse({"error": listed[:2000]}, 422)
-
-
-def _mistake_path(location: Sequence[str | int], body: object, missing: bool) -> str:
-    """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
-    path, inside = [], body
-    for step in location:
-        keys = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
-        if step in keys:
-            inside = inside[step]  # type: ignore[index]
-        elif not missing:
-            continue
-        path.append(str(step)[:80])
-    return ".".join(path)
 
 
 def _reasons(examples: dict[str, str]) -> list[str]:

@@ -50,11 +50,14 @@ def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | Non
     entries = promotion_log.known_log(objects, manifest.pipeline)  # this also updates a stale pointer after a crash
     newest = entries[-1] if entries else None
     champion = manifest.champion
-    if champion is None or (newest and (champion_of(newest) == champion or newest.at_period > manifest.period)):
+    if newest and (champion_of(newest) == champion or newest.at_period > manifest.period):
         return None
     acts = entries_by_hand(entries)
-    if acts and acts[-1].number > manifest.last_act:
-        log.info("%s moves no champion: %s is newer than its decision", manifest.name, summary(acts[-1]))
+    if newest and acts and acts[-1].number > manifest.last_act:
+        serves, newer = f"{newest.strategy} of {newest.name} serves", summary(acts[-1])
+        log.warning("%s moves no champion, %s: newer than its decision is %s", manifest.name, serves, newer)
+        return None
+    if champion is None:
         return None
     night = next((m for m in walk_back(objects, manifest) if m.period == champion.period), None)
     if night is None or night.checkpoints.get(champion.strategy) != champion.checkpoint:

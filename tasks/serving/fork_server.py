@@ -52,6 +52,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def serve_requests(requests: TextIO, answers: TextIO) -> None:
     """Answer until the requests end, at the latest when the process that started the server ends."""
     for line in requests:
+        if not line.endswith("\n"):  # the process was killed while it wrote
+            return
         answers.write(json.dumps(_answer_in_child(json.loads(line))) + "\n")
         answers.flush()
 
@@ -98,7 +100,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve_requests(sys.stdin, out)
+    try:
+        serve_requests(sys.stdin, out)
+    except BrokenPipeError:  # the process that asked was killed
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -196,9 +196,18 @@ class Predictor:
             raise DataError("this champion is a ranking model: there is no probability that a label could correct")
         return self.learning.observe_in_steps(labels)
 
-    def save(self, server: str) -> bool:
-        """Write what was learned to the store; False if another server of this name did so at the same time."""
-        return self.learning is not None and snapshot.save(self._objects, self._pipeline, server, self.learning)
+    def take_snapshot(self) -> bytes:
+        """What was learned up to now, for `save`; empty for a ranking model."""
+        return b"" if self.learning is None else snapshot.take_snapshot(self.learning)
+
+    def save(self, server: str, data: bytes = b"") -> bool:
+        """Write what was learned to the store; False if another server of this name did so at the same time.
+
+        `data`: what `take_snapshot` returned; empty: what was learned up to now. A label that the store has is not learned,
+        and its row not recorded, a second time. So record the rows of all labels in `data` first.
+        """
+        data = data or self.take_snapshot()
+        return bool(data) and snapshot.save(self._objects, self._pipeline, server, data)
 
     def restore(self, server: str) -> bool:
         """Continue from what `save` wrote, before the first request; False if nothing usable is there."""
@@ -216,11 +225,12 @@ class Predictor:
             changed = self.reload()
         except Exception as error:  # whatever is wrong with the new champion, the old one must continue to serve
             message = redact(f"{type(error).__name__}: {error}")
-            self.problem = (
-                f"{message}. Fix what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
-            )
+            away = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+            what = "it is not known whether there is a new champion" if away else "the new champion does not load"
+            repair = "" if away else f", or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
+            self.problem = f"{what}: {message}. Fix what it names{repair}"
             serves = f"{self.version.strategy} of {self.version.name} continues to serve"
-            log.error("%s: the new champion does not load; %s. %s", self._pipeline, serves, self.problem)
+            log.error("%s: %s; %s", self._pipeline, serves, self.problem)
             return False
         self.problem = ""
         return changed

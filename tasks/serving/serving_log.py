@@ -39,8 +39,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ServingLog:
-    """Two folders of JSON lines, of at most `most` bytes. Any number of threads may write; a line is on its way to the
-    disk when `flush` ends."""
+    """Two folders of JSON lines, of at most `most` bytes. Any number of threads may write. A labelled row is on its way to
+    the disk when it is written, an answer when `flush` ends."""
 
     def __init__(self, folder: Path, plan: Plan, most: int = MOST) -> None:
         """Raises DataError if a column of the plan has the name of another part of a record."""
@@ -90,8 +90,6 @@ class ServingLog:
     def flush(self) -> None:
         """Hand all lines to the system. Raises StoreError if the records may not grow any more."""
         with self._lock:
-            for file in self._open.values():
-                file.flush()
             self._measure()
 
     def close(self) -> None:
@@ -116,11 +114,16 @@ class ServingLog:
         with self._lock:
             if self._room is None or self._room <= 0:
                 self._measure()
-            self._file(self._folder / kind / f"{when[:10]}.jsonl").write(text)
+            file = self._file(self._folder / kind / f"{when[:10]}.jsonl")
+            file.write(text)
+            if kind == "labelled":  # its label is answered next, and must outlive a kill -9
+                file.flush()
             self._room = (self._room or 0) - len(text)
 
     def _measure(self) -> None:
-        """Measure how much may be written. Raises StoreError if nothing may."""
+        """Flush, and measure how much may be written. Raises StoreError if nothing may."""
+        for file in self._open.values():
+            file.flush()
         self._folder.mkdir(parents=True, exist_ok=True)
         size = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
         free = shutil.disk_usage(self._folder).free

@@ -20,9 +20,14 @@ from nightloop.tasks.serving.online_learning import Learning
 log = logging.getLogger(__name__)
 
 
-def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
-    """Write the snapshot over the one before; False if another server of this name did so at the same time."""
-    data, key = seal(to_bytes(_tensors(learning))), snapshot_key(pipeline, server)
+def take_snapshot(learning: Learning) -> bytes:
+    """What was learned, and what is waited for, as it is now."""
+    return seal(to_bytes(_tensors(learning)))
+
+
+def save(objects: Objects, pipeline: str, server: str, data: bytes) -> bool:
+    """Write a snapshot over the one before; False if another server of this name did so at the same time."""
+    key = snapshot_key(pipeline, server)
     current = objects.read(key)
     return swap_or_create(objects, key, data, current[1] if current else "")
 

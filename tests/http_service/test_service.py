@@ -8,6 +8,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ import pytest
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoreRequest
 from nightloop.tasks.serving.predictor import Predictor
 from nightloop.tasks.serving.record_copies import RecordCopies
 from nightloop.tasks.serving.serving_log import ServingLog
+from nightloop.tasks.serving.snapshot import snapshot_key
 from tests.serving import make_store as made
 from tests.serving.test_observe import FULL, plan
 
@@ -600,3 +603,64 @@ def test_a_store_that_is_full_at_the_end_is_said_and_the_service_ends(
         client.post("/score", json=GOOD)
         monkeypatch.setattr(Predictor, "save", full)
     assert "what was learned since it was last saved is lost: [Errno 28] the store is full" in caplog.text
+
+
+def test_a_label_that_was_saved_has_its_row_in_the_store(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that came while rows were copied were saved: sent again they were refused as repeated, and had no row."""
+    place.desk.copies = RecordCopies(place.objects, "books", place.path / "records")
+
+    def label(request: str, context: ServiceContext) -> dict[str, int]:
+        return dict([*context.observe_in_steps([(request, [1, 0, 1])])][-1].counts)
+
+    for request in ("before", "meanwhile"):
+        question = ScoreRequest(["u1"] * 3, GOOD["items"], CONTEXT)  # type: ignore[arg-type]
+        place.desk.answers([RecordedRequest(question, request, place.now.isoformat())])
+    assert label("before", place.desk) == {"learned": 3}
+    monkeypatch.setattr(place.desk.copies, "send", lambda seconds: label("meanwhile", place.desk))
+    place.desk.save_learned()
+    again = place.opened()  # the process was killed, and its directory is gone
+    again.predictor.restore("server")
+    assert label("before", again) == {"repeated": 3} and label("meanwhile", again) == {"learned": 3}
+
+
+def test_a_label_is_not_saved_before_its_row_is_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = ScoreRequest(["u1"] * 3, GOOD["items"], CONTEXT)  # type: ignore[arg-type]
+    place.desk.answers([RecordedRequest(question, "r", place.now.isoformat())])
+    saving, written = threading.Thread(target=place.desk.save_learned), []
+
+    def write_slowly(rows: Any) -> None:
+        saving.start()
+        saving.join(0.3)
+        written.append(place.objects.read(snapshot_key("books", "server")))
+
+    monkeypatch.setattr(place.desk.records, "write_labelled", write_slowly)
+    list(place.desk.observe_in_steps([("r", [1, 0, 1])]))
+    saving.join(10)
+    assert written == [None] and place.objects.read(snapshot_key("books", "server")) is not None
+
+
+def test_a_row_is_on_the_disk_when_its_label_is_answered(place: Place) -> None:
+    """After a kill -9 labels were sent again, refused as repeated, and their rows were in no file."""
+    question = ScoreRequest(["u1"] * 3, GOOD["items"], CONTEXT)  # type: ignore[arg-type]
+    place.desk.answers([RecordedRequest(question, "r", place.now.isoformat())])
+    list(place.desk.observe_in_steps([("r", [1, 0, 1])]))
+    lines = (place.path / "records/labelled/2026-01-02.jsonl").read_text().splitlines()
+    assert [json.loads(line)["place"] for line in lines] == [0, 1, 2]
+
+
+def test_a_store_that_does_not_answer_at_the_end_holds_up_no_service(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waited for five minutes without a word, and with answers that were not on the disk."""
+    from nightloop.tasks.http_service import app
+
+    monkeypatch.setattr(app, "SILENT", 0.05)
+    monkeypatch.setattr(app, "ENDING", 0.2)
+    answers = threading.Event()
+    with fastapi.TestClient(service(place.desk)) as client:
+        monkeypatch.setattr(place.desk.predictor, "refresh", lambda: answers.wait(60))
+        time.sleep(0.2)
+        client.post("/score", json={**GOOD, "request": "r"})
+    assert "the end waits for the store" in caplog.text and "the store does not answer" in caplog.text
+    assert len((place.path / "records/served/2026-01-02.jsonl").read_text().splitlines()) == 1
+    answers.set()

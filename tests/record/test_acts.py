@@ -146,6 +146,15 @@ def test_a_rollback_that_lands_between_a_nights_look_and_its_manifest_stands() -
     assert promotions.follow_chain(loop.store, made, WHEN) is None and loop.live == back  # the night run again
 
 
+def test_a_night_says_what_serves_by_an_act_that_it_did_not_know(caplog: pytest.LogCaptureFixture) -> None:
+    """A night that was run again or skipped after the first promotion by hand only said that there is no champion yet."""
+    loop = Loop()
+    first = loop.run(0)
+    promotions.promote_checkpoint(loop.store, first, "B", a_person("trial", 0), True, False)
+    assert promotions.follow_chain(loop.store, first, WHEN) is None
+    assert f"{first.name} moves no champion, B of {first.name} serves" in caplog.text and "trial" in caplog.text
+
+
 def test_a_night_that_sees_the_rollback_in_time_is_not_written() -> None:
     loop = begun()
     knows = loop.begun(2)

@@ -192,6 +192,18 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_serving(
     assert predictor.refresh() and predictor.problem == "" and predictor.version.number == 2
 
 
+def test_a_store_that_does_not_answer_is_no_reason_to_roll_back(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, _ = made.store(place, made.ranking_plan())
+    predictor = Predictor.open(objects, "books")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            type(objects), "read", lambda *_: (_ for _ in ()).throw(ConnectionError("s3://b does not answer"))
+        )
+        assert not predictor.refresh()
+    assert "not known whether there is a new champion" in predictor.problem and "rollback" not in predictor.problem
+    assert not predictor.refresh() and predictor.problem == ""
+
+
 def test_checkpoint_and_vocabulary_of_different_nights_are_refused(place: Path) -> None:
     from nightloop.tasks.serving.load import build_model
 

@@ -13,6 +13,7 @@ import pytest
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.plan import Calendar, Columns
 from nightloop.tasks.serving.pending_labels import ScoredRequest, ScoreRequest
 from nightloop.tasks.serving.serving_log import ServingLog
@@ -90,3 +91,13 @@ def test_a_day_that_cannot_be_written_costs_no_row_of_another_day(tmp_path: Path
         records.write_labelled(rows)
     records.flush()
     assert json.loads((tmp_path / "labelled" / "2026-11-02.jsonl").read_text())["request"] == "r2"
+
+
+def test_rows_that_are_still_in_memory_count_towards_the_most(tmp_path: Path) -> None:
+    records = ServingLog(tmp_path, plan(), most=1_000)
+    served = ScoredRequest("v", ScoreRequest(["ann"], [1]), "2026-11-01T00:00:00+00:00", [0.5], [0.5], [None])
+    with pytest.raises(StoreError, match=r"of at most 1,000 \(NIGHTLOOP_RECORDS\)"):
+        for number in range(100):
+            records.write_served(f"r{number}", served)
+    records.close()
+    assert 1_000 <= (tmp_path / "served" / "2026-11-01.jsonl").stat().st_size < 1_200

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,20 @@ def test_a_fault_of_the_code_says_nothing_about_the_candidate(
     monkeypatch.setattr(fresh_process.ForkServer, "ask", lambda self, request: answer)
     found = tried(place, manifest)
     assert not found.ok and found.bug and "KeyError: 'table.user'" in found.reason and "in broken" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "request_line", ['{"directory": "/not there", "seconds": 5}\n', '{"directory": "/half of a re']
+)
+def test_an_asker_that_was_killed_leaves_no_traceback_on_its_terminal(request_line: str) -> None:
+    words = [sys.executable, "-c", "from nightloop.tasks.serving.fork_server import main; main()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as server:
+        assert server.stdin and server.stdout and server.stderr
+        server.stdout.close()
+        server.stdin.write(request_line)
+        server.stdin.close()
+        assert server.stderr.read() == ""
 
 
 def test_a_child_that_dies_or_hangs_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
