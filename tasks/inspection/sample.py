@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import SecretStr
 
+from nightloop.tasks.inspection.file_relations import file_relations
 from nightloop.tasks.inspection.other_columns import OtherColumn, other_columns
 from nightloop.tasks.inspection.sample_columns import (
     DayCount,
@@ -69,6 +70,9 @@ class SampleNotes:
     # file -> rows, rows outside its period, first and last time
     outside: dict[str, list[int]] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)  # file -> its rows, if none was left out
+    places: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # file -> its first row, and the one after its last
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Sample:
     labels: tuple[tuple[float, int], ...]  # each with its rows
     verdict: Validation
     outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
+    relations: tuple[str, ...]  # what is wrong between files, in words
 
     @property
     def is_complete(self) -> bool:
@@ -138,6 +143,7 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
         days=day_counts(warehouse), others=other_columns(warehouse, source, read[-1] if read else "", plan),
         labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate_period(warehouse, plan, WHOLE, 1, EarlierNights()),
         outside=tuple(_outside(notes)),
+        relations=file_relations(warehouse, plan.columns, {file: notes.places[file] for file in few if file in notes.places}),
     )  # fmt: skip
 
 
@@ -168,6 +174,7 @@ def _take_notes(
     """The batches, noted on their way."""
     columns = plan.columns
     for file, batch in rows:
+        notes.places[file] = (notes.places.get(file, (notes.rows, 0))[0], notes.rows + batch.num_rows)
         notes.rows += batch.num_rows
         notes.files[file] = notes.files.get(file, 0) + batch.num_rows
         head = batch.slice(0, 200)

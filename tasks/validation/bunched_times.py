@@ -1,5 +1,5 @@
 """Bunched times: many rows at one time of day, as an import or a missing time of day leaves them, minutes that are the month, fractions of
-seconds without their zeros, and events written twice at once."""
+seconds without their zeros, and events written twice, at once or a fixed time apart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TWICE = 0.1  # of all rows: so many come less than a second after another one of
 
 def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails if many rows have one time of day and the others have not, one if all have the minute that their month is, one if
-    no fraction of a second is below a tenth, and one if many come twice within a second."""
+    no fraction of a second is below a tenth, one if many come twice within a second, and one if many come twice the same time apart."""
     (seen,) = warehouse.query("validate/bunched_times", LOOKED_AT).to_pylist()
     if seen["rows"] and seen["most"] >= max(FEW, CROWD * seen["rows"], OFTEN * seen["middle"]):
         example = (
@@ -41,7 +41,15 @@ def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
             "because rows of one second are in another order"
         )
         yield Check("rows with fractions of a second", "warn", seen["parts"], high=0, example=example)
+    spread = seen["rows"] and seen["hours"] > 1 and seen["seconds"] >= SPREAD
     (seen,) = warehouse.query("validate/repeats_at_once", LOOKED_AT).to_pylist()
+    if spread and seen["spaced"] >= max(FEW, TWICE * seen["rows"]):
+        example = (
+            f"at {seen['first_spaced']} and {seen['second_spaced']}. Do two programs write one event, in two time zones, or does one "
+            "write a row every so many seconds as long as something plays? Write each event once"
+        )
+        name = f"share of rows just {seen['span']:,.10g} seconds after another one of their user and item"
+        yield Check(name, "warn", seen["spaced"] / seen["rows"], high=TWICE, example=example)
     if seen["soon"] >= max(FEW, TWICE * seen["rows"]):
         example = (
             f"at {seen['first']} and {seen['second']}. Does a page or an app write each event twice? Then write it once, or name the "

@@ -1,0 +1,169 @@
+"""Column relations: what one column of a period says of another one, or of an earlier period.
+
+A feature that tells the label alone was written after it. An item that one user alone has is no item but an order or a session. A line of
+names in another order moves the columns below it. Rows of an earlier period with other times were delivered again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.validation.period_checks import Check
+from nightloop.tasks.validation.statistics import SAMPLE
+
+LOOKED_AT = 20_000  # rows, so that memory stays flat
+FEW = 20  # rows of each label: with fewer nothing can be said
+CERTAIN = 0.995  # AUC of a column alone; features that are known before the label have less
+CHANCE = 1e-9  # that so many rows have one label, if the value says nothing
+MANY, LONE = 1000, 200  # rows; and those whose item, or user, has several
+COPIES = 0.5  # of the rows have one id as user and item
+AGAIN, PAIRS = 0.95, 0.25  # of the rows came in the period before; and pairs of user and item to a row, at least
+SURELY = 10_000  # rows of which none has the user of another one
+
+
+def relation_checks(
+    warehouse: Warehouse, plan: Plan, key: Mapping[str, int], counts: Mapping[str, Any], versions: Mapping[int, int]
+) -> Iterator[Check]:
+    """The checks of the `clean_rows` of one version, its `key`; `versions` are those of the periods before."""
+    if counts["clean"]:
+        yield from _labels(warehouse, plan)
+        yield from _users_and_items(warehouse, plan)
+    if counts["reasons"].get("unreadable_time"):
+        yield from _name_lines(warehouse, plan, key)
+    if plan.family != "ranking" or plan.ranking.repeats:  # others count what users took before
+        yield from _rows_again(warehouse, counts["clean"], versions)
+
+
+def _labels(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
+    """A check that fails for each column that tells the label alone, and one if all rows have one label."""
+    columns = plan.columns
+    if columns.label is None:
+        return
+    texts = [name for name in columns.categorical if name not in (columns.user, columns.item)]
+    asked = {
+        "columns": ["user", "item", *texts, *columns.numeric], "numbers": list(columns.numeric), "most": LOOKED_AT,
+    }  # fmt: skip
+    for row in warehouse.query("validate/label_tellers", asked).to_pylist():
+        rows, ones, name = row["rows"], row["ones"], row["field"]
+        if name == "user" and rows >= MANY and ones in (0, rows):
+            example = (
+                f"all rows have the label {ones / rows:.0f}, and a model learns nothing of them. Are the other rows in other files, "
+                "or is the label written later than the row?"
+            )
+            yield Check("rows of one label alone", "warn", rows, high=0, example=example)
+        if min(ones, rows - ones) >= FEW:
+            yield from _told_label(row, _column(plan, name), _advice(name))
+
+
+def _told_label(row: Mapping[str, Any], column: str, advice: str) -> Iterator[Check]:
+    """A check that fails if a column tells the label by itself, and one if all values but the most frequent one have the rarer label."""
+    rows, ones, others, other_ones = row["rows"], row["ones"], row["others"], row["other_ones"]
+    if row["auc"] >= CERTAIN:
+        zero, one = row["of_zeros"][:60] or "no value", row["of_ones"][:60] or "no value"
+        example = f"it tells the label by itself, such as {zero!r} for 0 and {one!r} for 1. {advice}"
+        yield Check(f"AUC of {column} alone", "warn", row["auc"], high=CERTAIN - 1e-9, example=example)
+        return
+    rare = float(ones <= rows - ones)  # the label that fewer rows have
+    share = min(ones, rows - ones) / rows
+    if others * math.log(share) < math.log(CHANCE) and other_ones == rare * others:
+        example = f"where it is not {row['usual'][:60] or 'missing'!r}, the label is always {rare:.0f}. {advice}"
+        yield Check(f"rows in which {column} tells the label", "warn", others, high=0, example=example)
+
+
+def _column(plan: Plan, name: str) -> str:
+    roles = {"user": plan.columns.user, "item": plan.columns.item, "_seconds": f"the seconds of {plan.columns.time}"}
+    return roles.get(name, name)[:60]
+
+
+def _advice(name: str) -> str:
+    if name in ("user", "item", "_seconds"):
+        return "Do rows of the two labels come from two programs? Write them in one way, or a model learns which program wrote a row"
+    return (
+        "Is it known before the label, when a row is served? A number of seconds watched or of an order is not: take it out of the "
+        "plan's `columns`"
+    )
+
+
+def _users_and_items(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
+    """Checks of what users and items have to do with each other, and of ids that one row alone has."""
+    (seen,) = warehouse.query("validate/user_item_relations", {"most": LOOKED_AT}).to_pylist()
+    columns = plan.columns
+    if seen["rows"] >= FEW and seen["same"] > COPIES * seen["rows"]:
+        example = f"such as {seen['one_same'][:60]!r}. Are {columns.user[:60]} and {columns.item[:60]} what the plan takes them for?"
+        yield Check(
+            "share of rows whose item is their user", "warn", seen["same"] / seen["rows"], high=COPIES, example=example
+        )
+    enough = min(seen["item_users"], seen["again_items"]) >= FEW
+    if enough and seen["item_again"] >= LONE and not seen["item_shared"]:
+        example = (
+            f"all those of {seen['one_item'][:60]!r} have the user {seen['its_user'][:60]!r}. Is {columns.item[:60]} the number of an "
+            "order, of a session or of a visit? Then nobody takes it again: name the column of the items"
+        )
+        yield Check(
+            "rows of items of which each has one user alone", "warn", seen["item_again"], high=0, example=example
+        )
+    enough = min(seen["user_items"], seen["again_users"]) >= FEW
+    if enough and seen["user_again"] >= LONE and not seen["user_shared"]:
+        example = (
+            f"all those of {seen['one_user'][:60]!r} have the item {seen['its_item'][:60]!r}. Is {columns.user[:60]} the number of an "
+            f"order line, or {columns.item[:60]} something that a user is or has? Name the columns of the users and of the items"
+        )
+        yield Check(
+            "rows of users of which each has one item alone", "warn", seen["user_again"], high=0, example=example
+        )
+    for row in warehouse.query("validate/single_ids").to_pylist():
+        if (
+            row["most"] == 1
+            and (row["ids"] >= SURELY or (row["ids"] >= MANY and row["dense"]))
+            and plan.family == "ranking"
+        ):
+            role = row["role"]
+            numbers = f", the numbers from {row['least']} to {row['largest']}" if row["dense"] else ""
+            example = (
+                f"each row has another {role}{numbers}. Is {getattr(columns, role)[:60]} the number of a row or of an event? Name the "
+                f"column of the {role}s"
+            )
+            yield Check(f"{role}s of one row each", "warn", row["ids"], high=0, example=example)
+
+
+def _name_lines(warehouse: Warehouse, plan: Plan, key: Mapping[str, int]) -> Iterator[Check]:
+    """A check that fails if a line of names further down has them in another order than the first one."""
+    columns = plan.columns
+    roles = {"user": columns.user, "item": columns.item, "label": columns.label}
+    lines = warehouse.query("validate/name_lines", {**key, "time": columns.time}).column("raw").to_pylist()
+    for line in map(json.loads, lines):
+        moved = {
+            name: line[name]
+            for name in line
+            if line[name] and line[name] != roles.get(name, name) and name not in ("time", "_line")
+        }
+        if moved:
+            was = ", ".join(
+                f"{str(value)[:60]} is in the column {str(roles.get(name, name))[:60]}"
+                for name, value in list(moved.items())[:3]
+            )
+            example = f"{was}. The rows below such a line are read wrongly: write each file with one line of names"
+            yield Check("lines of names in another order", "block", float(len(lines)), high=0, example=example)
+            return
+
+
+def _rows_again(warehouse: Warehouse, clean: float, versions: Mapping[int, int]) -> Iterator[Check]:
+    """A check that fails if nearly all rows are those of the period before with other times."""
+    if not versions or clean < FEW:
+        return
+    period, version = max(versions.items())
+    asked = {"stride": max(1, math.ceil(clean / SAMPLE)), "period": period, "version": version}
+    (seen,) = warehouse.query("validate/rows_again", asked).to_pylist()
+    if seen["rows"] >= FEW and seen["pairs"] >= PAIRS * seen["rows"]:
+        example = (
+            "they have the users, items and labels of rows of the period before, with other times. Is the whole table exported each day, "
+            "or is the time that of the export? Export the rows of a period, with the time of each event"
+        )
+        yield Check(
+            "share of rows of the period before", "warn", seen["again"] / seen["rows"], high=AGAIN, example=example
+        )
