@@ -113,6 +113,11 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
         *(f"{plain(name, 60)}: {_describe_texts(sample.texts[name], notes.rows)}" for name in columns.categorical),
         *(f"{plain(name, 60)}: {_describe_numbers(sample.numbers[name], notes.rows)}" for name in columns.numeric),
     ]
+    if sample.repeats.again:
+        share, soon = (n / sample.repeats.rows for n in (sample.repeats.again, sample.repeats.soon))
+        lines.append(
+            f"rows with an item that their user took before: {share:.2%}, less than a minute before: {soon:.2%}"
+        )
     if isinstance(plan.periods, Calendar):
         lines.append(f"periods: {_list_periods(sample.periods)}{_empty_periods(plan.periods, sample)}")
     if columns.label:

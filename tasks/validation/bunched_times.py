@@ -14,6 +14,7 @@ CROWD, OFTEN = 0.1, 20.0  # of all rows, and times those of a time of day in the
 MANY, SPREAD = 100, 20  # rows, and different seconds of them: times that are rounded to minutes or hours have one
 # Rows with a fraction of a second, and different ones: by chance a tenth of them is below 0.1.
 PARTS, DIFFERENT = 200, 50
+CLOSE = 0.3  # of all rows: so many come less than a minute after another one of their user and item if two programs write them
 TWICE = 0.1  # of all rows: so many come less than a second after another one of their user and item if events are written twice
 
 
@@ -50,6 +51,13 @@ def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
         )
         name = f"share of rows just {seen['span']:,.10g} seconds after another one of their user and item"
         yield Check(name, "warn", seen["spaced"] / seen["rows"], high=TWICE, example=example)
+    elif spread and seen["in_a_minute"] >= max(FEW, CLOSE * seen["rows"]):
+        example = (
+            f"such as at {seen['first_spaced']} and {seen['second_spaced']}. Do two programs write one event, each with its own clock? "
+            "Then give the files of one of them"
+        )
+        name = "share of rows less than a minute after another one of their user and item"
+        yield Check(name, "warn", seen["in_a_minute"] / seen["rows"], high=CLOSE, example=example)
     if seen["soon"] >= max(FEW, TWICE * seen["rows"]):
         example = (
             f"at {seen['first']} and {seen['second']}. Does a page or an app write each event twice? Then write it once, or name the "

@@ -1,12 +1,11 @@
 """Column relations: what one column of a period says of another one, or of an earlier period.
 
-A feature that tells the label alone was written after it. An item that one user alone has is no item but an order or a session. A line of
-names in another order moves the columns below it. Rows of an earlier period with other times were delivered again.
+A feature that tells the label alone was written after it. An item that one user alone has is no item but an order or a session. Users
+that are the items of other rows were written in another order of columns. Rows of an earlier period with other times were delivered again.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,18 +22,22 @@ CHANCE = 1e-9  # that so many rows have one label, if the value says nothing
 MANY, LONE = 1000, 200  # rows; and those whose item, or user, has several
 COPIES = 0.5  # of the rows have one id as user and item
 AGAIN, PAIRS = 0.95, 0.25  # of the rows came in the period before; and pairs of user and item to a row, at least
+BLOCK = 100  # rows of an eighth
+ALIKE, MORE = (
+    0.5,
+    0.3,
+)  # correlation of users of some rows with items of others, and how much more than with their users
 SURELY = 10_000  # rows of which none has the user of another one
 
 
 def relation_checks(
-    warehouse: Warehouse, plan: Plan, key: Mapping[str, int], counts: Mapping[str, Any], versions: Mapping[int, int]
+    warehouse: Warehouse, plan: Plan, counts: Mapping[str, Any], versions: Mapping[int, int]
 ) -> Iterator[Check]:
-    """The checks of the `clean_rows` of one version, its `key`; `versions` are those of the periods before."""
+    """The checks of the `clean_rows` of one version; `versions` are those of the periods before."""
     if counts["clean"]:
         yield from _labels(warehouse, plan)
         yield from _users_and_items(warehouse, plan)
-    if counts["reasons"].get("unreadable_time"):
-        yield from _name_lines(warehouse, plan, key)
+        yield from _moved_columns(warehouse)
     if plan.family != "ranking" or plan.ranking.repeats:  # others count what users took before
         yield from _rows_again(warehouse, counts["clean"], versions)
 
@@ -131,25 +134,26 @@ def _users_and_items(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
             yield Check(f"{role}s of one row each", "warn", row["ids"], high=0, example=example)
 
 
-def _name_lines(warehouse: Warehouse, plan: Plan, key: Mapping[str, int]) -> Iterator[Check]:
-    """A check that fails if a line of names further down has them in another order than the first one."""
-    columns = plan.columns
-    roles = {"user": columns.user, "item": columns.item, "label": columns.label}
-    lines = warehouse.query("validate/name_lines", {**key, "time": columns.time}).column("raw").to_pylist()
-    for line in map(json.loads, lines):
-        moved = {
-            name: line[name]
-            for name in line
-            if line[name] and line[name] != roles.get(name, name) and name not in ("time", "_line")
-        }
-        if moved:
-            was = ", ".join(
-                f"{str(value)[:60]} is in the column {str(roles.get(name, name))[:60]}"
-                for name, value in list(moved.items())[:3]
+def _moved_columns(warehouse: Warehouse) -> Iterator[Check]:
+    """A check that fails if the users of some rows are the items of others, as after rows were appended in another order of columns."""
+    for row in warehouse.query("validate/moved_columns", {"most": SAMPLE}).to_pylist():
+        if row["ids"] >= FEW and row["rows"] >= BLOCK and is_moved(row):
+            example = (
+                f"the users of its first rows are the items of rows after {row['block']} eighths of it, or the other way round. Were rows "
+                "appended whose columns have another order? Write them in the order of the first ones"
             )
-            example = f"{was}. The rows below such a line are read wrongly: write each file with one line of names"
-            yield Check("lines of names in another order", "block", float(len(lines)), high=0, example=example)
+            yield Check("columns that moved within the period", "warn", 1.0, high=0, example=example)
             return
+
+
+def is_moved(alike: Mapping[str, Any]) -> bool:
+    """Whether users here are rather the items there than its users: `alike` has four correlations of how often ids come."""
+    values = {
+        name: alike[name] if alike[name] is not None and math.isfinite(alike[name]) else 0.0
+        for name in ("users", "items", "users_of_items", "items_of_users")
+    }
+    moved = max(values["users_of_items"], values["items_of_users"])
+    return moved > ALIKE and moved > max(values["users"], values["items"]) + MORE
 
 
 def _rows_again(warehouse: Warehouse, clean: float, versions: Mapping[int, int]) -> Iterator[Check]:

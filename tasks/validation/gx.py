@@ -111,9 +111,7 @@ def validate_period(
         checks += changed_repeat_checks(
             warehouse, plan.columns, {"period": period.index, "version": version}, counts["reasons"]
         )
-        checks += relation_checks(
-            warehouse, plan, {"period": period.index, "version": version}, counts, nights.versions
-        )
+        checks += relation_checks(warehouse, plan, counts, nights.versions)
         checks += odd_id_checks(kinds, plan, checks)
         results = _judge_period(checks)
         checks = [_with_ids(warehouse, known, check, results) for check in checks]

@@ -1,30 +1,29 @@
-"""File relations: rows that two files of a sample have, columns that moved from one file to another, and columns that changed."""
+"""Sample relations: rows that two files of a sample have, columns that moved from one file to another, columns that changed, and users that
+come as items do."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.validation.column_relations import is_moved
 
 FEW = 20  # ids, and rows of a label that are expected: with fewer nothing can be said
 ROWS = 100  # of a file
 AGAIN, PAIRS = 0.8, 0.25  # of the rows are in another file too; and pairs of user and item to a row, at least
 ONE_SPAN = 0.5  # of these rows are as far apart
-ALIKE, MORE = (
-    0.5,
-    0.3,
-)  # correlation of users of one file with items of another one, and how much more than with its users
 SCALE = 50.0  # times the number in the middle of another file
-ABSENT, PRESENT = 0.0, 0.5  # share of rows with a value in the newest file and in an earlier one
+PRESENT = 0.5  # share of rows of an earlier file that have a value, where the newest one has none
+# Share of an even distance after which a row of the same id comes: those of users come in visits, those of items at any time.
+VISITS, EVENLY, GAPS = 0.1, 0.4, 200
 
 
-def file_relations(warehouse: Warehouse, columns: Columns, files: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
-    """What is wrong between files, each given with the arrival of its first row and the one after its last, in words."""
+def find_relations(warehouse: Warehouse, columns: Columns, files: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+    """What is wrong between columns and between files. Of a file the arrival of its first row is given, and that after its last."""
     if len(files) < 2:
-        return ()
+        return tuple(_swapped_roles(warehouse))
     names, parts = list(files), {
         "starts": [start for start, _ in files.values()], "ends": [end for _, end in files.values()],
     }  # fmt: skip
@@ -34,7 +33,16 @@ def file_relations(warehouse: Warehouse, columns: Columns, files: Mapping[str, t
     )
     asked = {**parts, "columns": [name for name in names_of if name not in (columns.user, columns.item, columns.time)]}
     rows = warehouse.query("ingest/sample_file_columns", asked).to_pylist() if asked["columns"] else []
-    return (*_pairs(pairs, names), *_columns(rows, columns, names))
+    return (*_swapped_roles(warehouse), *_pairs(pairs, names), *_columns(rows, columns, names))
+
+
+def _swapped_roles(warehouse: Warehouse) -> Iterator[str]:
+    seen = {row["role"]: row for row in warehouse.query("ingest/sample_visits").to_pylist() if row["rows"] >= GAPS}
+    if len(seen) == 2 and seen["item"]["spread"] < VISITS and seen["user"]["spread"] > EVENLY:
+        yield (
+            "rows of one item follow each other within a visit, and those of one user come at any time: are users and items swapped in the "
+            "plan's `columns`, or in `names`?"
+        )
 
 
 def _pairs(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[str]:
@@ -49,8 +57,7 @@ def _pairs(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator
                 f"other{how}. Do both hold the same events, or is one the whole table and the other what is new? "
                 "Then give the path of one kind of file"
             )
-        same, moved = _largest(pair["users"], pair["items"]), _largest(pair["users_of_items"], pair["items_of_users"])
-        if pair["ids"] >= FEW and moved > ALIKE and moved > same + MORE:
+        if pair["ids"] >= FEW and is_moved(pair):
             yield (
                 f"{first} and {later}: the users of one are the items of the other. Did the columns move? Name them in their order, or in "
                 "the first line of each file, and give files of another order a path of their own"
@@ -65,10 +72,6 @@ def _span(seconds: float) -> str:
     )
 
 
-def _largest(*values: float | None) -> float:
-    return max(value if value is not None and math.isfinite(value) else 0.0 for value in values)
-
-
 def _columns(rows: Sequence[Mapping[str, Any]], columns: Columns, names: Sequence[str]) -> Iterator[str]:
     for field in dict.fromkeys(row["field"] for row in rows):
         of_field = [row for row in rows if row["field"] == field and row["rows"] >= ROWS]
@@ -77,7 +80,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], columns: Columns, names: Sequenc
             continue
         newest = of_field[-1] if of_field else None
         filled = [row for row in of_field[:-1] if row["present"] > PRESENT * row["rows"]]
-        if newest and newest["present"] <= ABSENT and filled:
+        if newest and not newest["present"] and filled:
             yield (
                 f"{field[:60]} is missing in all rows of {names[newest['file']]}, and in few of "
                 f"{names[filled[-1]['file']]}: was the column renamed, or is it filled later?"
