@@ -17,6 +17,6 @@ before AS (
     GROUP BY "user", item, label
 )
 SELECT
-    coalesce(sum(here.rows), 0)::DOUBLE AS rows, count(*)::DOUBLE AS pairs, coalesce(sum(least(here.rows, before.rows)), 0)::DOUBLE AS again
+    coalesce(sum(here.rows), 0)::DOUBLE AS rows, count(*)::DOUBLE AS pairs, coalesce(sum(least(here.rows, coalesce(before.rows, 0))), 0)::DOUBLE AS again
 FROM here
 LEFT JOIN before ON here."user" = before."user" AND here.item = before.item AND here.label IS NOT DISTINCT FROM before.label
