@@ -6,14 +6,14 @@
 WITH here AS (
     SELECT "user", item, label, count(*) AS rows
     FROM clean_rows
-    WHERE $stride = 1 OR md5_number_lower("user") % $stride = 0
+    WHERE hash("user") % $stride::UBIGINT = 0
     GROUP BY "user", item, label
 ),
 before AS (
     SELECT "user", item, label, count(*) AS rows
     FROM landed
     SEMI JOIN here USING ("user", item)
-    WHERE period = $period AND version = $version
+    WHERE period = $period AND version = $version AND hash("user") % $stride::UBIGINT = 0
     GROUP BY "user", item, label
 )
 SELECT

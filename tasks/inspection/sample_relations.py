@@ -12,6 +12,7 @@ from nightloop.tasks.validation.column_relations import is_moved
 
 FEW = 20  # ids, and rows of a label that are expected: with fewer nothing can be said
 ROWS = 100  # of a file
+LOOKED_AT = 25_000  # rows of which it is asked how far apart they are
 AGAIN, PAIRS = 0.8, 0.25  # of the rows are in another file too; and pairs of user and item to a row, at least
 ONE_SPAN = 0.5  # of these rows are as far apart
 SCALE = 50.0  # times the number in the middle of another file
@@ -37,7 +38,11 @@ def find_relations(warehouse: Warehouse, columns: Columns, files: Mapping[str, t
 
 
 def _swapped_roles(warehouse: Warehouse) -> Iterator[str]:
-    seen = {row["role"]: row for row in warehouse.query("ingest/sample_visits").to_pylist() if row["rows"] >= GAPS}
+    seen = {
+        row["role"]: row
+        for row in warehouse.query("ingest/sample_visits", {"most": LOOKED_AT}).to_pylist()
+        if row["rows"] >= GAPS
+    }
     if len(seen) == 2 and seen["item"]["spread"] < VISITS and seen["user"]["spread"] > EVENLY:
         yield (
             "rows of one item follow each other within a visit, and those of one user come at any time: are users and items swapped in the "

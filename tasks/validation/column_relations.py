@@ -13,16 +13,15 @@ from typing import Any
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.period_checks import Check
-from nightloop.tasks.validation.statistics import SAMPLE
 
-LOOKED_AT = 20_000  # rows, so that memory stays flat
+LOOKED_AT = 10_000  # rows, so that memory stays flat
 FEW = 20  # rows of each label: with fewer nothing can be said
 CERTAIN = 0.995  # AUC of a column alone; features that are known before the label have less
 CHANCE = 1e-9  # that so many rows have one label, if the value says nothing
 MANY, LONE = 1000, 200  # rows; and those whose item, or user, has several
 COPIES = 0.5  # of the rows have one id as user and item
 AGAIN, PAIRS = 0.95, 0.25  # of the rows came in the period before; and pairs of user and item to a row, at least
-BLOCK = 100  # rows of an eighth
+BLOCK, BLOCKS = 100, 50_000  # rows of an eighth at least, and about as many of a period that are looked at
 ALIKE, MORE = (
     0.5,
     0.3,
@@ -119,12 +118,9 @@ def _users_and_items(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
         yield Check(
             "rows of users of which each has one item alone", "warn", seen["user_again"], high=0, example=example
         )
-    for row in warehouse.query("validate/single_ids").to_pylist():
-        if (
-            row["most"] == 1
-            and (row["ids"] >= SURELY or (row["ids"] >= MANY and row["dense"]))
-            and plan.family == "ranking"
-        ):
+    single = warehouse.query("validate/single_ids", {"few": MANY}).to_pylist() if plan.family == "ranking" else []
+    for row in single:
+        if row["dense"] or row["ids"] >= SURELY:
             role = row["role"]
             numbers = f", the numbers from {row['least']} to {row['largest']}" if row["dense"] else ""
             example = (
@@ -136,7 +132,7 @@ def _users_and_items(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
 
 def _moved_columns(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails if the users of some rows are the items of others, as after rows were appended in another order of columns."""
-    for row in warehouse.query("validate/moved_columns", {"most": SAMPLE}).to_pylist():
+    for row in warehouse.query("validate/moved_columns", {"most": BLOCKS}).to_pylist():
         if row["ids"] >= FEW and row["rows"] >= BLOCK and is_moved(row):
             example = (
                 f"the users of its first rows are the items of rows after {row['block']} eighths of it, or the other way round. Were rows "
@@ -161,7 +157,7 @@ def _rows_again(warehouse: Warehouse, clean: float, versions: Mapping[int, int])
     if not versions or clean < FEW:
         return
     period, version = max(versions.items())
-    asked = {"stride": max(1, math.ceil(clean / SAMPLE)), "period": period, "version": version}
+    asked = {"stride": max(1, math.ceil(clean / BLOCKS)), "period": period, "version": version}
     (seen,) = warehouse.query("validate/rows_again", asked).to_pylist()
     if seen["rows"] >= FEW and seen["pairs"] >= PAIRS * seen["rows"]:
         example = (
