@@ -153,7 +153,7 @@ def _describe_days(sample: Sample, role: str) -> str:
     days = sample.days.get(role)
     if not days:
         return ""
-    each = f"; each has {days.middle:g} rows in the middle and {days.most:,} at most"
+    each = f"; rows of each: {days.middle:g} in the middle, {days.most:,} at most"
     if days.later < FEW:
         return each
     return f"{each}; of the rows after the first day {days.known / days.later:.2%} have one of an earlier day"

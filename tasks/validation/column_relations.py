@@ -59,11 +59,12 @@ def _labels(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
             )
             yield Check("rows of one label alone", "warn", rows, high=0, example=example)
         if min(ones, rows - ones) >= FEW:
-            yield from _told_label(row, _column(plan, name), _advice(name))
+            yield from _told_label(row, _column(plan, name), _advice(name), name in columns.numeric)
 
 
-def _told_label(row: Mapping[str, Any], column: str, advice: str) -> Iterator[Check]:
-    """A check that fails if a column tells the label by itself, and one if all values but the most frequent one have the rarer label."""
+def _told_label(row: Mapping[str, Any], column: str, advice: str, is_number: bool) -> Iterator[Check]:
+    """A check that fails if a column tells the label by itself, and one if all values but the most frequent one have the rarer label, or if
+    the most frequent number never has it: then the row itself was counted."""
     rows, ones, others, other_ones = row["rows"], row["ones"], row["others"], row["other_ones"]
     if row["auc"] >= CERTAIN:
         zero, one = row["of_zeros"][:60] or "no value", row["of_ones"][:60] or "no value"
@@ -75,6 +76,10 @@ def _told_label(row: Mapping[str, Any], column: str, advice: str) -> Iterator[Ch
     if others * math.log(share) < math.log(CHANCE) and other_ones == rare * others:
         example = f"where it is not {row['usual'][:60] or 'missing'!r}, the label is always {rare:.0f}. {advice}"
         yield Check(f"rows in which {column} tells the label", "warn", others, high=0, example=example)
+    usual, usual_rare = rows - others, (ones - other_ones) if rare else (rows - others) - (ones - other_ones)
+    if is_number and not usual_rare and usual * math.log(1 - share) < math.log(CHANCE):
+        example = f"where it is {row['usual'][:60] or 'missing'!r}, the label is never {rare:.0f}. {advice}"
+        yield Check(f"rows in which {column} tells the label", "warn", usual, high=0, example=example)
 
 
 def _column(plan: Plan, name: str) -> str:
@@ -86,8 +91,8 @@ def _advice(name: str) -> str:
     if name in ("user", "item", "_seconds"):
         return "Do rows of the two labels come from two programs? Write them in one way, or a model learns which program wrote a row"
     return (
-        "Is it known before the label, when a row is served? A number of seconds watched or of an order is not: take it out of the "
-        "plan's `columns`"
+        "Is it known before the label, when a row is served? A number of seconds watched, of an order, or of clicks up to this one is not: "
+        "take it out of the plan's `columns`"
     )
 
 

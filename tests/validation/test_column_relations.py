@@ -80,6 +80,16 @@ def test_values_that_only_rows_of_the_rarer_label_have_are_shown() -> None:
     assert "where it is not '0.0', the label is always 1" in check.example
 
 
+def test_a_number_that_counts_the_row_itself_is_shown() -> None:
+    """The clicks of a user up to this row, and this one: a row with a click never has 0."""
+    (check,) = _checks(price=pa.array([float(one + (n % 7 == 0)) for n, one in enumerate(LABEL)]))
+    assert (
+        check.name == "rows in which price tells the label"
+        and "where it is '0.0', the label is never 1" in check.example
+    )
+    assert not _checks(price=pa.array([float(n % 7 == 0) for n in range(ROWS)]))
+
+
 def test_rows_of_two_labels_from_two_programs_are_shown() -> None:
     users = pa.array([f"u{n % 50}" if one else f"guest{n % 50}" for n, one in enumerate(LABEL)])
     assert [check.name for check in _checks(user=users)] == ["AUC of user_id alone"]
