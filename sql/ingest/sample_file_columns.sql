@@ -5,14 +5,14 @@
 -- $columns VARCHAR[]: names of the columns in the lake
 WITH read AS (
     SELECT
-        list_position(list_transform(range(len($starts)), lambda n: arrival >= $starts[n + 1] AND arrival < $ends[n + 1]), true) AS _file,
+        list_position(list_transform(range(len($starts)), lambda n: arrival >= $starts[n + 1] AND arrival < $ends[n + 1]), true) AS _row,
         coalesce(COLUMNS(lambda name: list_contains($columns, name))::VARCHAR, '')
     FROM landed
 )
 SELECT
-    _file - 1 AS file, field, count(*)::DOUBLE AS rows, count(*) FILTER (value != '')::DOUBLE AS present, median(TRY_CAST(value AS DOUBLE)) AS middle,
+    _row - 1 AS file, field, count(*)::DOUBLE AS rows, count(*) FILTER (value != '')::DOUBLE AS present, median(TRY_CAST(value AS DOUBLE)) AS middle,
     avg(TRY_CAST(value AS DOUBLE)) AS mean
-FROM (UNPIVOT read ON COLUMNS(* EXCLUDE (_file)) INTO NAME field VALUE value)
-WHERE _file IS NOT NULL
-GROUP BY _file, field
+FROM (UNPIVOT read ON COLUMNS(* EXCLUDE (_row)) INTO NAME field VALUE value)
+WHERE _row IS NOT NULL
+GROUP BY _row, field
 ORDER BY field, file

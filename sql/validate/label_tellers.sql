@@ -7,16 +7,16 @@
 -- $most BIGINT: about how many rows are looked at, so that memory stays flat
 WITH part AS (
     SELECT
-        label, hash(arrival) % 2 = 0 AS learned, (epoch_us(time) % 60000000)::VARCHAR AS _seconds,
+        label, hash(arrival) % 2 = 0 AS _found, (epoch_us(time) % 60000000)::VARCHAR AS _micros,
         coalesce(COLUMNS(lambda name: list_contains($columns, name))::VARCHAR, '')
     FROM clean_rows
     WHERE arrival % (SELECT greatest(count(*) // $most, 1) FROM clean_rows) = 0
 ),
 counted AS (
     SELECT
-        field, value, count(*) AS rows, sum(label) AS ones, count(*) FILTER (learned) AS seen,
-        coalesce(sum(label) FILTER (learned), 0) AS seen_ones
-    FROM (UNPIVOT part ON COLUMNS(* EXCLUDE (label, learned)) INTO NAME field VALUE value)
+        field, value, count(*) AS rows, sum(label) AS ones, count(*) FILTER (_found) AS seen,
+        coalesce(sum(label) FILTER (_found), 0) AS seen_ones
+    FROM (UNPIVOT part ON COLUMNS(* EXCLUDE (label, _found)) INTO NAME field VALUE value)
     GROUP BY field, value
 ),
 rates AS (

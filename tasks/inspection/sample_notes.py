@@ -153,6 +153,7 @@ def _note_outside(notes: SampleNotes, file: str, source: Any, plan: Plan, micros
 
 
 def list_outside(notes: SampleNotes) -> Iterator[str]:
+    """Files whose rows lie in other periods than their name says, in words."""
     for file, (rows, out, first, last) in notes.outside.items():
         if out:
             yield f"{file}: {out:,} of {rows:,} rows lie outside its period; its times go from {in_iso(first)} to {in_iso(last)}"

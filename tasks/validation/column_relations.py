@@ -59,10 +59,10 @@ def _labels(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
             )
             yield Check("rows of one label alone", "warn", rows, high=0, example=example)
         if min(ones, rows - ones) >= FEW:
-            yield from _told_label(row, _column(plan, name), _advice(name), name in columns.numeric)
+            yield from _tell_label(row, _column(plan, name), _advice(name), name in columns.numeric)
 
 
-def _told_label(row: Mapping[str, Any], column: str, advice: str, is_number: bool) -> Iterator[Check]:
+def _tell_label(row: Mapping[str, Any], column: str, advice: str, is_number: bool) -> Iterator[Check]:
     """A check that fails if a column tells the label by itself, and one if all values but the most frequent one have the rarer label, or if
     the most frequent number never has it: then the row itself was counted."""
     rows, ones, others, other_ones = row["rows"], row["ones"], row["others"], row["other_ones"]
@@ -83,12 +83,12 @@ def _told_label(row: Mapping[str, Any], column: str, advice: str, is_number: boo
 
 
 def _column(plan: Plan, name: str) -> str:
-    roles = {"user": plan.columns.user, "item": plan.columns.item, "_seconds": f"the seconds of {plan.columns.time}"}
+    roles = {"user": plan.columns.user, "item": plan.columns.item, "_micros": f"the seconds of {plan.columns.time}"}
     return roles.get(name, name)[:60]
 
 
 def _advice(name: str) -> str:
-    if name in ("user", "item", "_seconds"):
+    if name in ("user", "item", "_micros"):
         return "Do rows of the two labels come from two programs? Write them in one way, or a model learns which program wrote a row"
     return (
         "Is it known before the label, when a row is served? A number of seconds watched, of an order, or of clicks up to this one is not: "

@@ -73,6 +73,21 @@ def test_a_category_that_tells_the_label_is_shown(category: Sequence[str | None]
     assert check.name == "AUC of category alone" and check.observed > 0.995
 
 
+def test_features_may_have_any_name() -> None:
+    """Names that the statements use are those that a plan cannot have."""
+    table = rows(
+        ROWS, 0, label=pa.array(LABEL), learned=pa.array(LABEL), _seconds=pa.array(LABEL), field=pa.array(["x"] * ROWS)
+    )
+    given = plan()
+    columns = given.columns.model_copy(update={"numeric": ("learned", "_seconds"), "categorical": ("field",)})
+    lake_of_rows = SmallLake(table)
+    with clean_rows(lake_of_rows, 0, 1, 1):  # type: ignore[arg-type]
+        found = relation_checks(
+            lake_of_rows, given.model_copy(update={"columns": columns}), {"clean": ROWS, "reasons": {}}, {}
+        )  # type: ignore[arg-type]
+        assert sorted(check.name for check in found) == ["AUC of _seconds alone", "AUC of learned alone"]
+
+
 def test_values_that_only_rows_of_the_rarer_label_have_are_shown() -> None:
     """Eight of ten clicks were watched for some seconds, and nothing else was."""
     (check,) = _checks(price=pa.array([5.0 + n % 9 if one and n % 5 else 0.0 for n, one in enumerate(LABEL)]))
