@@ -22,10 +22,8 @@ MANY, LONE = 1000, 200  # rows; and those whose item, or user, has several
 COPIES = 0.5  # of the rows have one id as user and item
 AGAIN, PAIRS = 0.95, 0.25  # of the rows came in the period before; and pairs of user and item to a row, at least
 BLOCK, BLOCKS = 100, 50_000  # rows of an eighth at least, and about as many of a period that are looked at
-ALIKE, MORE = (
-    0.5,
-    0.3,
-)  # correlation of users of some rows with items of others, and how much more than with their users
+# Correlation of users of some rows with items of others, and how much more than with their users.
+ALIKE, MORE = 0.5, 0.3
 SURELY = 10_000  # rows of which none has the user of another one
 
 
@@ -34,17 +32,24 @@ def relation_checks(
 ) -> Iterator[Check]:
     """The checks of the `clean_rows` of one version; `versions` are those of the periods before."""
     if counts["clean"]:
-        yield from _labels(warehouse, plan)
+        yield from _labels(warehouse, plan, counts)
         yield from _users_and_items(warehouse, plan)
         yield from _moved_columns(warehouse)
     if plan.family != "ranking" or plan.ranking.repeats:  # others count what users took before
         yield from _rows_again(warehouse, counts["clean"], versions)
 
 
-def _labels(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
+def _labels(warehouse: Warehouse, plan: Plan, counts: Mapping[str, Any]) -> Iterator[Check]:
     """A check that fails for each column that tells the label alone, and one if all rows have one label."""
     columns = plan.columns
     if columns.label is None:
+        return
+    if counts["clean"] >= MANY and (rate := counts["label_rate"]) in (0, 1):
+        example = (
+            f"all rows have the label {rate:.0f}, and a model learns nothing of them. Are the other rows in other files, or is the label "
+            "written later than the row?"
+        )
+        yield Check("rows of one label alone", "warn", float(counts["clean"]), high=0, example=example)
         return
     texts = [name for name in columns.categorical if name not in (columns.user, columns.item)]
     asked = {
@@ -52,12 +57,6 @@ def _labels(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
     }  # fmt: skip
     for row in warehouse.query("validate/label_tellers", asked).to_pylist():
         rows, ones, name = row["rows"], row["ones"], row["field"]
-        if name == "user" and rows >= MANY and ones in (0, rows):
-            example = (
-                f"all rows have the label {ones / rows:.0f}, and a model learns nothing of them. Are the other rows in other files, "
-                "or is the label written later than the row?"
-            )
-            yield Check("rows of one label alone", "warn", rows, high=0, example=example)
         if min(ones, rows - ones) >= FEW:
             yield from _tell_label(row, _column(plan, name), _advice(name), name in columns.numeric)
 

@@ -27,10 +27,11 @@ LABEL = (RANDOM.random(ROWS) < 0.2).astype(float)
 
 
 def _checks(named: str | None = "clicked", **columns: object) -> list[Check]:
-    given = {"label": pa.array(LABEL)} | columns
-    lake = SmallLake(rows(ROWS, 0, **given))
+    label = columns.pop("label", pa.array(LABEL))
+    counts = {"clean": ROWS, "reasons": {}, "label_rate": float(np.mean(label))}
+    lake = SmallLake(rows(ROWS, 0, label=label, **columns))
     with clean_rows(lake, 0, 1, 1):  # type: ignore[arg-type]
-        return [*relation_checks(lake, plan(named), {"clean": ROWS, "reasons": {}}, {})]  # type: ignore[arg-type]
+        return [*relation_checks(lake, plan(named), counts, {})]  # type: ignore[arg-type]
 
 
 def _drawn(most: int, seed: int = 1, start: int = 0) -> list[str]:
@@ -83,7 +84,10 @@ def test_features_may_have_any_name() -> None:
     lake_of_rows = SmallLake(table)
     with clean_rows(lake_of_rows, 0, 1, 1):  # type: ignore[arg-type]
         found = relation_checks(
-            lake_of_rows, given.model_copy(update={"columns": columns}), {"clean": ROWS, "reasons": {}}, {}
+            lake_of_rows,
+            given.model_copy(update={"columns": columns}),
+            {"clean": ROWS, "reasons": {}, "label_rate": 0.2},
+            {},
         )  # type: ignore[arg-type]
         assert sorted(check.name for check in found) == ["AUC of _seconds alone", "AUC of learned alone"]
 
