@@ -160,4 +160,5 @@ def list_outside(notes: SampleNotes) -> Iterator[str]:
 
 
 def in_iso(micros: int) -> str:
+    """A time in µs since 1970, to the second."""
     return (EPOCH + timedelta(microseconds=micros)).isoformat(timespec="seconds").replace("+00:00", "Z")
