@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.data.clean_rows import other_rows
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
+from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire_versions, idle_versions
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import RemovalRequest
@@ -39,17 +40,18 @@ def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) ->
         for logs in read:
             needed.setdefault(logs.period, set()).add(logs.version)
         if absent := absent_versions(warehouse, needed or keep):
-            period, version = absent[0]
+            index, version = absent[0]
             raise DataError(
                 f"the lake was not changed: its catalog does not have {len(absent)} versions that nights read, the first is "
-                f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
+                f"version {version} of {period(plan.periods, index).name}. Is it another catalog, or a new one? Restore the catalog first"
             )
         if other := other_rows(warehouse, read):
-            period, version = min(other)
+            index, version = min(other)
+            name = period(plan.periods, index).name
             raise DataError(
-                f"the lake was not changed: version {version} of period {period} (and {len(other) - 1} more) has other rows than the "
-                "night that read it: its catalog is another one, or was made again. Restore the catalog, or run these nights again "
-                f"from this one: nightloop backfill {as_given(plan.pipeline)} --start {period} --what all"
+                f"the lake was not changed: version {version} of {name} (and {len(other) - 1} more) has other rows than the night that "
+                "read it: its catalog is another one, or was made again. Restore the catalog, or run these nights again from this one: "
+                f"nightloop backfill {as_given(plan.pipeline)} --start {name} --what all"
             )
         idle = idle_versions(warehouse, keep)
         waiting, over = expired_versions(objects, plan.pipeline, idle, act, grace.total_seconds())

@@ -1,3 +1,3 @@
 -- One row: nothing; gives `landed` a column of numbers. The quoted word is filled in: names cannot be parameters.
 -- $column VARCHAR: its name
-ALTER TABLE landed ADD COLUMN IF NOT EXISTS "$column" DOUBLE
+ALTER TABLE lake.landed ADD COLUMN IF NOT EXISTS "$column" DOUBLE

@@ -1,5 +1,5 @@
 -- One row per clean row of the newest version of every period: the view for people.
-CREATE OR REPLACE VIEW newest_logs AS
+CREATE OR REPLACE VIEW lake.newest_logs AS
 WITH newest AS (
     SELECT period, max(version) AS version
     FROM collected

@@ -1,2 +1,2 @@
 -- One row: nothing; from now on every file of `landed` holds one version of one period.
-ALTER TABLE landed SET PARTITIONED BY (period, version)
+ALTER TABLE lake.landed SET PARTITIONED BY (period, version)

@@ -59,40 +59,65 @@ def existing_counts(warehouse: Warehouse, versions: Versions) -> dict[tuple[int,
 
     A version is counted once while the lake is open: each strategy asks, and a long history takes seconds to count.
     """
-    _count(warehouse, versions)
+    if missing := _count(warehouse, versions):
+        raise _absent(missing)
     return {version: rows for version in versions if (rows := warehouse.counted[version][0])}
 
 
-def other_rows(warehouse: Warehouse, read: Sequence[LogsOfNight]) -> dict[tuple[int, int], int]:
+def other_rows(warehouse: Warehouse, read: Sequence[LogsOfNight]) -> dict[tuple[int, int], int | None]:
     """The versions whose clean rows are not those that nights read, and how many clean rows the lake has of each.
 
-    What landed is compared by its digest, which the catalog has. Only if that differs the clean rows themselves are read:
-    it also covers rows that were put aside. Raises NotReady as `existing_versions`.
+    None: the version is not in the lake. What landed is compared by its digest, which the catalog has. Only if that differs
+    the clean rows themselves are read: it also covers rows that were put aside.
     """
-    _count(warehouse, [(part.period, part.version) for part in read])
-    others = {}
+    others: dict[tuple[int, int], int | None] = dict.fromkeys(
+        _count(warehouse, [(part.period, part.version) for part in read])
+    )
     for part in read:
+        if (part.period, part.version) in others:
+            continue
         rows, landed = warehouse.counted[part.period, part.version]
         if rows != part.rows or (part.landed not in ("", landed) and not _has_clean_rows(warehouse, part)):
             others[part.period, part.version] = rows
     return others
 
 
+def altered_versions(warehouse: Warehouse, read: Sequence[LogsOfNight]) -> dict[tuple[int, int], str]:
+    """What is wrong with the versions that nights read, in words; {}: the lake has what they read.
+
+    As `other_rows`, of all nights at once: what landed is compared in the catalog, and rows are read only where it differs.
+    """
+    landed = landed_digests(warehouse, [(part.period, part.version) for part in read])
+    altered = {}
+    for part in read:
+        found = landed.get((part.period, part.version))
+        if found is None:
+            altered[part.period, part.version] = "is not in the lake"
+        elif part.landed not in ("", found) and not _has_clean_rows(warehouse, part):
+            altered[part.period, part.version] = "has other rows in the lake than the night read"
+    return altered
+
+
 def existing_versions(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
     """The versions as parameters of a statement. Raises NotReady if one is not in the lake."""
-    if missing := missing_versions(warehouse, versions):
+    unknown = [version for version in versions if version not in warehouse.counted]
+    if missing := missing_versions(warehouse, unknown) if unknown else []:
         raise _absent(missing)
     return version_lists(versions)
 
 
-def _count(warehouse: Warehouse, versions: Versions) -> None:
-    """Note how many clean rows each version has, and the digest of what landed, if that is not known yet."""
-    if unknown := [version for version in versions if version not in warehouse.counted]:
-        landed = landed_digests(warehouse, unknown)
-        if missing := sorted({*unknown} - {*landed}):
-            raise _absent(missing)
-        counts = clean_counts(warehouse, unknown)
-        warehouse.counted.update({version: (counts.get(version, 0), landed[version]) for version in unknown})
+def _count(warehouse: Warehouse, versions: Versions) -> list[tuple[int, int]]:
+    """Note how many clean rows each version has, and the digest of what landed, if that is not known yet.
+
+    Returns those that are not in the lake.
+    """
+    unknown = [version for version in versions if version not in warehouse.counted]
+    if not unknown:
+        return []
+    landed = landed_digests(warehouse, unknown)
+    counts = clean_counts(warehouse, [*landed])
+    warehouse.counted.update({version: (counts.get(version, 0), digest) for version, digest in landed.items()})
+    return sorted({*unknown} - {*landed})
 
 
 def _has_clean_rows(warehouse: Warehouse, part: LogsOfNight) -> bool:

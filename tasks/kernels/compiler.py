@@ -97,8 +97,9 @@ class Cache:
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """The function, compiled, that Python calls."""
-    dispatcher: Any = numba.njit(nogil=True, cache=_DIRECTORY is not None)(function)
+    """The function, compiled, that Python calls. It may not allocate: references to arrays are not counted, because counters
+    that threads share took half of the time."""
+    dispatcher: Any = numba.njit(nogil=True, _nrt=False, cache=_DIRECTORY is not None)(function)  # type: ignore[call-overload]
     if _DIRECTORY is not None:
         dispatcher._cache = Cache(dispatcher._cache)
     return dispatcher

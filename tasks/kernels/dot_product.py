@@ -7,6 +7,9 @@ Each row of the table belongs to one thread. A step has three phases. First each
 of its users' pairs and the sums for its users. All threads wait for each other. Then each thread adds up the sums for its items,
 in the order of the pairs, and moves an item at its last occurrence. All threads wait for each other again. Then each thread moves
 its users, which no other thread reads before the next wait.
+
+No two threads write to the same cache line: the memory of each begins with a line, and gradients are kept by the thread that
+computed them. Threads that do so wait for each other at almost every number.
 """
 
 from __future__ import annotations
@@ -14,18 +17,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
 from nightloop.tasks.kernels import portable_math
 from nightloop.tasks.kernels.compiler import compiled, inlined
+from nightloop.tasks.kernels.vectors import dot, prefetch
 
 F = np.float32
 BCE, BPR, SOFTMAX = 0, 1, 2
 AHEAD = 6  # pairs whose rows are fetched into the cache before they are needed; 4 to 8 are equally fast
 LINE = 16  # numbers in a cache line
 BLOCK = 4  # 2**4 rows in turn belong to the same thread: their numbers in `slots` and `squares` are one cache line
+ENTRY = 20  # bits of the number of an item among those of its pair
+ENTRIES = (1 << ENTRY) - 1
 COEFFICIENTS = np.array(portable_math.COEFFICIENTS, dtype=np.float32)
 POWERS = portable_math.powers_of_two().numpy()
 LOG2_E, LN2_HIGH, LN2_LOW = F(portable_math.LOG2_E), F(portable_math.LN2_HIGH), F(portable_math.LN2_LOW)
@@ -33,26 +37,6 @@ LIMIT, ZERO, HALF, ONE, EPS = F(portable_math.LIMIT), F(0), F(0.5), F(1), F(port
 POWER_ZERO = portable_math.POWER_ZERO
 
 _wait = types.ExternalFunction("pthread_barrier_wait", types.int32(types.intp))
-
-
-@intrinsic
-def _prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
-    """Fetch the cache line of `array[row, column]`; nothing is read."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.args[0]
-        place = cgutils.get_item_pointer(
-            context, builder, kind, context.make_array(kind)(context, builder, arguments[0]), list(arguments[1:]),
-            wraparound=False,
-        )  # fmt: skip
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        shape = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
-        options = [ir.Constant(number, value) for value in (0, 3, 1)]  # to read, to keep, data
-        builder.call(function, [builder.bitcast(place, pointer), *options])
-        return context.get_dummy_value()
-
-    return types.void(array, row, column), emit
 
 
 @inlined
@@ -75,20 +59,6 @@ def _exp(x: Any) -> Any:
         value = value * rest + COEFFICIENTS[number]
     value = value * rest * rest + rest + ONE
     return value * POWERS[np.int64(power) + POWER_ZERO]
-
-
-@inlined
-def _sum(values: Any, width: Any) -> Any:
-    """`portable_math.sum_columns` of one row, which it changes."""
-    while width > 4:
-        half = (width + 1) // 2
-        for x in range(width - half):
-            values[x] += values[x + half]
-        width = half
-    total = values[0]
-    for x in range(1, width):
-        total += values[x]
-    return total
 
 
 @inlined
@@ -144,8 +114,8 @@ class SharedMemory(NamedTuple):
     """What all threads write to."""
 
     slots: Any  # [R] int32 of -1: where the sums of a row are kept; -1 - n before the first of n occurrences of an item
-    scores: Any  # [batch, 1 + K] float32; at the end those of the last batch
-    gradient: Any  # [batch, 1 + K] float32
+    scores: Any  # [threads * batch, 1 + K] float32; at the end those of the last batch, each in the part of its user's thread
+    gradient: Any  # [threads * batch, 1 + K] float32
 
 
 class OwnMemory(NamedTuple):
@@ -156,6 +126,8 @@ class OwnMemory(NamedTuple):
     times: Any  # [m] int32: occurrences of the row in the batch
     left: Any  # [m] int32: those of an item that are still to come
     work: Any  # [w] float32
+    pairs: Any  # [batch + 1] int64: pairs of its users
+    entries: Any  # [batch * (1 + K) + 1] int64: pair and number of each of its items, in one number
 
 
 class ThreadNumber(NamedTuple):
@@ -167,6 +139,19 @@ class ThreadNumber(NamedTuple):
 
 
 @inlined
+def _add(sums: Any, slot: Any, error: Any, table: Any, row: Any, width: Any, fresh: Any) -> None:
+    """Add an error times the other row to a sum. `fresh`: the sum is zero, whatever is there."""
+    if fresh:
+        for x in range(width):
+            sums[slot, x] = ZERO + error * table[row, x]  # not a negative zero
+    else:
+        for x in range(width):
+            sums[slot, x] += error * table[row, x]
+    if table.shape[1] > width:
+        sums[slot, width] = ZERO + error if fresh else sums[slot, width] + error
+
+
+@inlined
 def _move(table: Any, squares: Any, sums: Any, work: Any, place: Any, rates: Any) -> None:
     """Move a row of the table against its gradient, whose sum is in a slot. `place`: row and slot; `rates`: of learning and of L2."""
     row, slot = place
@@ -175,9 +160,7 @@ def _move(table: Any, squares: Any, sums: Any, work: Any, place: Any, rates: Any
     if penalty > ZERO:
         for x in range(columns):
             sums[slot, x] = sums[slot, x] + table[row, x] * penalty
-    for x in range(columns):
-        work[x] = sums[slot, x] * sums[slot, x]
-    squares[row] += _sum(work, columns) * (ONE / F(columns))
+    squares[row] += dot(sums, slot, sums, slot, columns, work) * (ONE / F(columns))
     step = ONE / (np.sqrt(squares[row]) + EPS) * -lr
     for x in range(columns):
         table[row, x] += sums[slot, x] * step
@@ -191,92 +174,82 @@ def train_batches(
 
     `table` [R, w] float32 and `squares` [R] float32, Adagrad's state, are changed in place.
     """
-    # Each access of an array through a tuple, and each slice, changes a counter of references that threads share.
     users, items = pairs
     batch, width, lr, l2, loss, shift, offset = settings
     slot_of, scores, gradient = shared
-    sums, rows, times, left, work = own
+    sums, rows, times, left, work, own_pairs, own_entries = own
     member, members, barrier = thread
     columns, entries, mask = table.shape[1], items.shape[1], members - 1
     for first in range(0, len(users), batch):
         last = min(first + batch, len(users))
-        used = 0
+        mine = others = 0
+        for j in range(first, last):  # without branches, which would be guessed wrong half of the time
+            own_pairs[mine] = j
+            mine += np.int64(users[j] >> BLOCK & mask == member)
         for j in range(first, last):
-            if j + AHEAD < last and users[j + AHEAD] >> BLOCK & mask == member:
-                for x in range(0, columns, LINE):
-                    _prefetch(table, users[j + AHEAD], x)
-                    for k in range(entries):
-                        _prefetch(table, items[j + AHEAD, k], x)
             for k in range(entries):
                 item = items[j, k]
-                if item >= 0 and item >> BLOCK & mask == member:
-                    slot_of[item] -= 1
-            user = users[j]
-            if user >> BLOCK & mask != member:
-                continue
-            row = j - first
+                own_entries[others] = j << ENTRY | k
+                others += np.int64((item >= 0) & (item >> BLOCK & mask == member))
+        used = 0
+        for number in range(mine):
+            j = own_pairs[number]
+            if number + AHEAD < mine:
+                ahead = own_pairs[number + AHEAD]
+                for x in range(0, columns, LINE):
+                    prefetch(table, users[ahead], x)
+                    for k in range(entries):
+                        prefetch(table, items[ahead, k], x)
+            user, row = users[j], member * batch + j - first
             for k in range(entries):
                 item = items[j, k]
                 if item < 0:
                     scores[row, k] = ZERO
                     continue
-                for x in range(width):
-                    work[x] = table[user, x] * table[item, x]
-                score = _sum(work, width)
+                score = dot(table, user, table, item, width, work)
                 if columns > width:
                     score = score + table[user, width] + table[item, width]
                 scores[row, k] = score if len(shift) == 0 else score - shift[item - offset]
             _to_gradient(loss, scores, gradient, items, (row, j))
             slot = np.int64(slot_of[user])
-            if slot < 0:
+            fresh = slot < 0
+            if fresh:
                 slot = np.int64(used)
                 slot_of[user], rows[slot], times[slot] = slot, user, 0
-                for x in range(columns):
-                    sums[slot, x] = ZERO
                 used += 1
             times[slot] += 1
             for k in range(entries):
                 item = items[j, k]
                 if item >= 0:
-                    error = gradient[row, k]
-                    for x in range(width):
-                        sums[slot, x] += error * table[item, x]
-                    if columns > width:
-                        sums[slot, width] += error
+                    _add(sums, slot, gradient[row, k], table, item, width, fresh)
+                    fresh = False
         of_users = used
+        for number in range(others):
+            entry = own_entries[number]
+            slot_of[items[entry >> ENTRY, entry & ENTRIES]] -= 1
         if members > 1:
             _wait(barrier)
-        for j in range(first, last):
-            user = users[j]
-            if j + AHEAD < last:
-                for k in range(entries):
-                    item = items[j + AHEAD, k]
-                    if item >= 0 and item >> BLOCK & mask == member:
-                        for x in range(0, columns, LINE):
-                            _prefetch(table, users[j + AHEAD], x)
-                            _prefetch(table, item, x)
-            for k in range(entries):
-                item = items[j, k]
-                if item < 0 or item >> BLOCK & mask != member:
-                    continue
-                slot = np.int64(slot_of[item])
-                if slot < 0:
-                    count, slot = -1 - slot, np.int64(used)
-                    times[slot], left[slot] = count, count
-                    for x in range(columns):
-                        sums[slot, x] = ZERO
-                    if count > 1:
-                        slot_of[item] = slot
-                        used += 1
-                error = gradient[j - first, k]
-                for x in range(width):
-                    sums[slot, x] += error * table[user, x]
-                if columns > width:
-                    sums[slot, width] += error
-                left[slot] -= 1
-                if left[slot] == 0:
-                    _move(table, squares, sums, work, (item, slot), (lr, l2 * F(times[slot])))
-                    slot_of[item] = -1
+        for number in range(others):
+            entry = own_entries[number]
+            j, k = entry >> ENTRY, entry & ENTRIES
+            user, item = users[j], items[j, k]
+            if number + AHEAD < others:
+                ahead = own_entries[number + AHEAD]
+                for x in range(0, columns, LINE):
+                    prefetch(table, users[ahead >> ENTRY], x)
+                    prefetch(table, items[ahead >> ENTRY, ahead & ENTRIES], x)
+            slot, fresh = np.int64(slot_of[item]), False
+            if slot < 0:
+                count, slot = -1 - slot, np.int64(used)
+                times[slot], left[slot], fresh = count, count, True
+                if count > 1:
+                    slot_of[item] = slot
+                    used += 1
+            _add(sums, slot, gradient[(user >> BLOCK & mask) * batch + j - first, k], table, user, width, fresh)
+            left[slot] -= 1
+            if left[slot] == 0:
+                _move(table, squares, sums, work, (item, slot), (lr, l2 * F(times[slot])))
+                slot_of[item] = -1
         if members > 1:
             _wait(barrier)
         for slot in range(of_users):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import pyarrow as pa
@@ -101,15 +102,23 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
     """
     if threading.current_thread() is not threading.main_thread():  # signals arrive only in the main thread
         return ask()
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(copy_context().run, ask)
-        try:
-            return future.result()
-        except BaseException:
-            while not future.done():  # a statement that has not started yet ignores the interrupt
-                interrupt()
-                wait([future], 0.1)
-            raise
+    future = _statement_thread().submit(copy_context().run, ask)
+    try:
+        return future.result()
+    except BaseException:
+        while not future.done():  # a statement that has not started yet ignores the interrupt
+            interrupt()
+            wait([future], 0.1)
+        raise
+
+
+@cache
+def _statement_thread() -> ThreadPoolExecutor:
+    """The thread in which the main thread's statements run: to start one for each takes up to a millisecond."""
+    return ThreadPoolExecutor(1)
+
+
+os.register_at_fork(after_in_child=_statement_thread.cache_clear)  # a fork has no threads
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from nightloop.tasks.lake.warehouse import Warehouse, load_extension
+from nightloop.tasks.lake.extensions import load_extension
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import DataError, StoreError
 

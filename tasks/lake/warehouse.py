@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
-from duckdb_extensions import import_extension
 
 from nightloop.tasks.lake.batches import bounded_batches
-from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
+from nightloop.tasks.lake.extensions import load_verified, verified_before
 from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.read_back import read_back
 from nightloop.tasks.lake.retry import (
@@ -33,20 +32,20 @@ from nightloop.tasks.lake.retry import (
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.lake.statements import fill_in, statement
 from nightloop.tasks.objects.s3_client import open_object
-from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
+from nightloop.tasks.plan.errors import DataError, PlanError, StoreError
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import hide_secrets
 from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
 CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
-TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
+TABLES = ("create_landed", "partition_landed", "create_quarantine", "first_aside", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 MACROS = tuple(f"define_{name}" for name in ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json",
                                              "parquet_rows"))  # fmt: skip
-SESSION = ("use_utc", "use_lake")  # the lake comes last: after it every name is looked up in its catalog first
+SESSION = ("use_utc", "use_lake")
+FEW = 300_000  # rows of a lake up to which threads wait for each other longer than they save
 Answer = TypeVar("Answer")
-_SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,8 @@ class Warehouse:
             connection.execute(statement("catalog/set_signed_only"))
             _attach(connection, settings, pipeline)
             warehouse._create_missing_tables()
+            if not settings.threads:
+                warehouse._choose_threads()
             yield warehouse
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
@@ -180,8 +181,14 @@ class Warehouse:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("catalog/layout_there").num_rows:
             retry_conflicts(_translate_errors()(self._create_tables))
+            retry_conflicts(partial(self.query, "catalog/drop_first_aside"))
         if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
             raise DataError(f"the lake has layout {layout}, this release reads {FORMAT}: install a newer release")
+
+    def _choose_threads(self) -> None:
+        """Let one thread read a small lake. A new one, of which nothing is known, keeps them all."""
+        if (self.query("catalog/rows_landed").column(0)[0].as_py() or FEW) < FEW:
+            self.query("catalog/set_one_thread")
 
     def _create_tables(self) -> None:
         with self._transaction():
@@ -215,9 +222,9 @@ def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
 
     Its limits are set here: for the parameters of a statement DuckDB imports pandas, which takes half a second.
     """
-    _SIGNED.update(verified_extensions(settings.home / "lake"))
+    unsigned = bool(verified_before(settings.home / "lake"))
     config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": settings.memory, "temp_directory": str(room), "allow_unsigned_extensions": bool(_SIGNED),
+        "memory_limit": settings.memory, "temp_directory": str(room), "allow_unsigned_extensions": unsigned,
     }  # fmt: skip
     if settings.threads:
         config["threads"] = settings.threads
@@ -230,37 +237,11 @@ def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute(statement("catalog/set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
-        _load(connection, name, settings.home / "lake")
-
-
-def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> None:
-    """As `load_extension`; remember that its signature was verified."""
-    unsigned_taken = (connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0]
-    if extension not in _SIGNED and unsigned_taken:  # a connection that refuses unsigned ones verifies them itself
-        with duckdb.connect() as strict:
-            load_extension(strict, extension)
-    load_extension(connection, extension)
-    if extension not in _SIGNED:
-        _SIGNED.add(extension)
-        if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
-            remember_signature(room, extension, str(file))
-
-
-def load_extension(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """Load an extension: the installed one, else from its wheel, which is signed and needs no network. Raises ConflictError."""
-    try:
-        connection.load_extension(extension)
-    except duckdb.Error:
-        try:
-            import_extension(extension, con=connection)
-        except ModuleNotFoundError as error:
-            wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
-            raise ConflictError(f"{extension} is missing and is not downloaded: pip install {wheel}") from error
-        connection.load_extension(extension)
+        load_verified(connection, name, settings.home / "lake")
 
 
 def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
-    _load(connection, "httpfs", settings.home / "lake")
+    load_verified(connection, "httpfs", settings.home / "lake")
     url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
     words = {
         "key": credentials.get("aws_access_key_id", ""), "secret": credentials.get("aws_secret_access_key", ""),

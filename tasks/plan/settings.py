@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
     memory: str = Field("1500MB", description="Memory DuckDB may use before it spills to disk.")
     threads: int = Field(
-        0, ge=0, description="Threads that the lake's statements may use; 0: as many as there are cores."
+        0,
+        ge=0,
+        description="Threads that the lake's statements may use; 0: one up to 300,000 rows in the lake, else one for each core.",
     )
     logs_memory: ByteSize = Field(ByteSize(2 * 10**9), description="Logs larger than this lie in files under home.")
     records: ByteSize = Field(ByteSize(50 * 10**9), description="Of what is served, no more than this is recorded.")

@@ -9,8 +9,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from nightloop.tasks.lake.periods import period
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import Manifest
 
 What = Literal["missing", "failed", "stale", "all"]
@@ -52,23 +54,26 @@ def night_states(
     plan: Plan,
     last: int,
     damaged: Mapping[int, str] | None = None,
+    altered: Mapping[tuple[int, int], str] | None = None,
 ) -> dict[int, State]:
     """The state of every period from the root to `last`.
 
-    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why a manifest is not valid.
-    A night is stale when it read an older version than the lake's newest, when its predecessor is not the current
-    manifest of the period before, and when its predecessor is stale.
+    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why a manifest is not valid;
+    `altered`: what is wrong with a (period, version) that a night read. A night is stale when it read an older version than
+    the lake's newest or one that the lake no longer has, when its predecessor is not the current manifest of the period
+    before, and when its predecessor is stale.
     """
     states: dict[int, State] = {}
-    root = plan.pretrain_periods - 1
+    root = root_period(plan)
     for index in range(root, last + 1):
         manifest = chain.get(index)
         if manifest is None:
             damage = (damaged or {}).get(index, UNRECORDED)
             states[index] = State(index, "missing", (damage,), newer=index in latest)
             continue
-        newer = _newer_logs(manifest, latest)
-        reasons = (*newer, *_broken_links(manifest, chain.get(index - 1), states.get(index - 1), root))
+        newer = _newer_logs(manifest, plan, latest)
+        links = _broken_links(manifest, plan, chain.get(index - 1), states.get(index - 1))
+        reasons = (*newer, *_altered_logs(manifest, plan, altered or {}), *links)
         changed = tuple(changed_fields(manifest.plan, plan))
         if manifest.outcome == "blocked":
             states[index] = State(index, "blocked", (manifest.reason, *reasons), changed, bool(newer))
@@ -79,18 +84,30 @@ def night_states(
     return states
 
 
-def _newer_logs(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
+def _newer_logs(manifest: Manifest, plan: Plan, latest: Mapping[int, int]) -> tuple[str, ...]:
     late = [logs for logs in manifest.logs if latest.get(logs.period, logs.version) > logs.version]
-    return tuple(f"period {one.period} has version {latest[one.period]}, the night read {one.version}" for one in late)
+    return tuple(
+        f"{period(plan.periods, one.period).name} has version {latest[one.period]}, the night read {one.version}"
+        for one in late
+    )
 
 
-def _broken_links(manifest: Manifest, before: Manifest | None, state: State | None, root: int) -> tuple[str, ...]:
+def _altered_logs(manifest: Manifest, plan: Plan, altered: Mapping[tuple[int, int], str]) -> tuple[str, ...]:
+    found = [logs for logs in manifest.logs if (logs.period, logs.version) in altered]
+    return tuple(
+        f"version {one.version} of {period(plan.periods, one.period).name} {altered[one.period, one.version]}"
+        for one in found
+    )
+
+
+def _broken_links(manifest: Manifest, plan: Plan, before: Manifest | None, state: State | None) -> tuple[str, ...]:
+    root = root_period(plan)
     if manifest.period == root:
         return () if manifest.previous is None else ("it is the root now, but was built on another night",)
     if manifest.previous is None:
-        return (f"it was the root; the plan's root is period {root} now",)
+        return (f"it was the root; the plan's root is {period(plan.periods, root).name} now",)
     if before is None or state is None:
-        return (f"its predecessor, period {manifest.period - 1}, is missing",)
+        return (f"its predecessor, {period(plan.periods, manifest.period - 1).name}, is missing",)
     if before.hash != manifest.previous:
         return (f"its predecessor, {before.name}, was run again since",)
     return (f"its predecessor, {before.name}, is stale",) if state.state == "stale" or state.newer else ()

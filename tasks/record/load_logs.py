@@ -79,13 +79,14 @@ def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[Period
         refuse_other_catalog(warehouse, night.catalog)
     others = other_rows(warehouse, read)
     for part in read:
-        if (rows := others.get((part.period, part.version))) is not None:
+        if (part.period, part.version) in others:
+            rows = others[part.period, part.version]
             name = period(night.plan.periods, part.period).name
             start = period(night.plan.periods, max(part.period, root_period(night.plan))).name
             had = f"had {part.rows:,}" if rows != part.rows else "had as many others"
             raise NotReady(
-                f"the lake has {rows:,} clean rows of {name} (version {part.version}), and the night that "
-                f"read them {had}: this is another catalog, or one that was restored or made again. Restore the one "
+                f"the lake has {'no' if rows is None else f'{rows:,}'} clean rows of {name} (version {part.version}), and the "
+                f"night that read them {had}: this is another catalog, or one that was restored or made again. Restore the one "
                 f"that the nights read, or make the nights again from this one: nightloop backfill "
                 f"{as_given(night.plan.pipeline)} --start {start} --what all"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nightloop.tasks.data.clean_rows import altered_versions
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
@@ -25,4 +26,5 @@ def overview(
         begin, read_up_to = read_up_to + 1, min(read_up_to + AHEAD, last)
         more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, read_up_to)
         chain, broken = chain | more, broken | wrong
-    return chain, night_states(chain, warehouse.latest(), plan, read_up_to, broken)
+    altered = altered_versions(warehouse, [part for manifest in chain.values() for part in manifest.logs])
+    return chain, night_states(chain, warehouse.latest(), plan, read_up_to, broken, altered)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Thread
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -85,12 +85,13 @@ def compiled_steps(
         batch, settings.width, np.float32(optimizer.lr), np.float32(settings.l2),
         get_args(RankingLossName).index(loss.name), shift, offset,
     )  # fmt: skip
-    scores, gradient = (np.zeros((batch, entries), dtype=np.float32) for _ in range(2))
-    shared = kernel.SharedMemory(np.full(len(table), -1, dtype=np.int32), scores, gradient)
+    scores, gradient = (_memory(torch.float32, members * batch, entries) for _ in range(2))
+    shared = kernel.SharedMemory(_memory(torch.int32, len(table), fill=-1), scores, gradient)
     own = [
         kernel.OwnMemory(
-            np.empty((most, width), dtype=np.float32), np.empty(most, dtype=np.int64),
-            np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32), np.empty(width, dtype=np.float32),
+            _memory(torch.float32, most, width), _memory(torch.int64, most), _memory(torch.int32, most),
+            _memory(torch.int32, most), _memory(torch.float32, width), _memory(torch.int64, batch + 1),
+            _memory(torch.int64, batch * entries + 1),
         )
         for _ in range(members)
     ]  # fmt: skip
@@ -107,7 +108,14 @@ def compiled_steps(
         for thread in others:
             thread.join()
     last = (n - 1) % batch + 1 if n else 0
-    return loss.mean(torch.from_numpy(scores[:last]), None if real is None else real[-last:])
+    owner = users[n - last :] >> kernel.BLOCK & members - 1
+    final = torch.from_numpy(scores).index_select(0, owner * batch + torch.arange(last))
+    return loss.mean(final, None if real is None else real[-last:])
+
+
+def _memory(kind: torch.dtype, *shape: int, fill: int = 0) -> Any:
+    """An array that begins with a cache line, as torch's do and numpy's do not: threads write to lines of their own."""
+    return torch.full(shape, fill, dtype=kind).numpy()
 
 
 def _members(threads: int, batch: int) -> int:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Arrivals = NDArray[np.int64]  # positions of rows in their delivery
+Form = Literal["BOOLEAN_ONLY", "BASIC", "COMPLETE"]  # how much Great Expectations says
 
 BATCH = 500_000  # rows put to Great Expectations at a time
 EXAMPLES = 3  # offending values shown for each rule
@@ -183,7 +184,7 @@ def _find_suspect_rules(rules: Sequence[RowRule], batches: Iterable[pa.Table]) -
     """The rules that some row breaks: only the few values that decide them are put to them, because most nights are clean."""
     suspect: set[str] = set()
     for values in deciding_values(rules, batches, BATCH):
-        suspect |= {code for code, broken in _judge_values(rules, values).items() if broken}
+        suspect |= {code for code, said in _judge_values(rules, values, "BOOLEAN_ONLY").items() if not said["success"]}
     return [rule for rule in rules if rule.code in suspect]
 
 
@@ -192,24 +193,23 @@ def _find_broken(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals
     columns = {
         name: comparable(rows.column(name)).dictionary_encode("encode") for name in {rule.column for rule in rules}
     }
-    broken = _judge_values(rules, {rule.code: columns[rule.column].dictionary for rule in rules})
+    said = _judge_values(rules, {rule.code: columns[rule.column].dictionary for rule in rules}, "COMPLETE")
     arrival, arrivals = rows.column("arrival").to_numpy(), {}
     for rule in rules:
         values = columns[rule.column]
-        bad = np.isin(np.arange(len(values.dictionary)), broken[rule.code])
+        bad = np.isin(np.arange(len(values.dictionary)), said[rule.code]["result"]["unexpected_index_list"])
         arrivals[rule.code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
     return arrivals
 
 
-def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> dict[str, list[int]]:
-    """Positions of the values that break each rule, by its code; every rule has a column of its own in one frame."""
+def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array], form: Form) -> dict[str, dict[str, Any]]:
+    """What Great Expectations says of each rule, by its code; every rule has a column of its own in one frame."""
     if not rules:
         return {}
     most = max(len(each) for each in values.values())
     filled = {rule.code: _pad_values(rule, values[rule.code], most) for rule in rules}
     expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
-    results = _run_expectations(expectations, pa.table(filled).to_pandas(), "COMPLETE")
-    return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
+    return _run_expectations(expectations, pa.table(filled).to_pandas(), form)
 
 
 def _pad_values(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
@@ -244,7 +244,7 @@ def _row_expectation(rule: RowRule) -> Any:
 
 
 def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
-    """The period's statistics as a frame of one row, each check an expectation of one column."""
+    """The period's statistics as a frame of one row, each check an expectation of one column: the largest of one value is it."""
     import great_expectations as gx
     import pandas as pd
 
@@ -260,13 +260,13 @@ def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
         if math.isnan(check.observed):  # to Great Expectations a NaN is a missing value, and those are in every range
             expectation = gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta)
         else:
-            expectation = gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
+            expectation = gxe.ExpectColumnMaxToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
         expectations.append((name, expectation))
     return _run_expectations(expectations, frame, "BASIC")
 
 
 def _run_expectations(
-    expectations: Sequence[tuple[str, Any]], frame: pd.DataFrame, form: Literal["BASIC", "COMPLETE"]
+    expectations: Sequence[tuple[str, Any]], frame: pd.DataFrame, form: Form
 ) -> dict[str, dict[str, Any]]:
     """What Great Expectations says of each expectation, by code; a check that could not be run is a RuntimeError."""
     import great_expectations as gx

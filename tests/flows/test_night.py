@@ -24,7 +24,9 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.backfill_plan import State
 from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.period_states import overview
 from nightloop.tasks.record.taken_items import load_taken_items
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, raw_plan, run
 
@@ -164,12 +166,29 @@ def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
     run(begun, 3, 4)
     begun.deliver(2, bad=True)
     nightloop.flows.nightly.collect(begun.plan, 2)
-    from nightloop.tasks.record.period_states import overview
-
-    with nightloop.tasks.resources.open_lake(begun.plan) as lake:
-        _, found = overview(nightloop.tasks.resources.open_store(), lake, begun.plan, 4)
+    found = _states(begun, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
+
+
+def _states(pipeline: Tiny, last: int) -> dict[int, State]:
+    with nightloop.tasks.resources.open_lake(pipeline.plan) as lake:
+        return overview(nightloop.tasks.resources.open_store(), lake, pipeline.plan, last)[1]
+
+
+def test_an_older_catalog_makes_its_nights_stale_and_stops_the_next(begun: Tiny) -> None:
+    """The night after it named an index where people know dates, no reason and no command, and `status` called all complete."""
+    lake, earlier = begun.home / "home" / "lake" / "tiny.sqlite", begun.home / "earlier.sqlite"
+    shutil.copy(lake, earlier)
+    run(begun, 3)
+    shutil.copy(earlier, lake)
+    found = _states(begun, 3)
+    assert [found[i].state for i in (1, 2, 3)] == ["complete", "complete", "stale"]
+    assert found[3].reasons == ("version 1 of 2026-01-04 is not in the lake",)
+    with pytest.raises(
+        LookupError, match=r"no clean rows of 2026-01-04 \(version 1\), .* --start 2026-01-04 --what all"
+    ):
+        run(begun, 4)
 
 
 def test_a_night_does_not_learn_from_as_many_other_rows(begun: Tiny) -> None:
@@ -184,12 +203,13 @@ def test_a_night_does_not_learn_from_as_many_other_rows(begun: Tiny) -> None:
     items = rows.column("item_id").to_pylist()
     pq.write_table(rows.set_column(rows.schema.get_field_index("item_id"), "item_id", pa.array(items[::-1])), day)
     nightloop.flows.nightly.collect(begun.plan, 3)
+    assert "version 1 of 2026-01-04 has other rows in the lake than the night read" in _states(begun, 3)[3].reasons[0]
     with pytest.raises(
         LookupError, match=r"the night that read them had as many others: .*--start 2026-01-04 --what all"
     ):
         run(begun, 4)
     act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of period 3 .* has other rows"):
+    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of 2026-01-04 .* has other rows"):
         compact(begun.plan, act, grace, False)
     assert list(begun.chain()) == [1, 2, 3]
     shutil.copy(earlier, lake)
@@ -227,7 +247,7 @@ def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny
         run(begun, 3)
     assert list(begun.chain()) == [1, 2]
     act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of period 2 .* has other rows"):
+    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of 2026-01-03 .* has other rows"):
         compact(begun.plan, act, grace, False)
     run(begun, 2, 3)  # as the message says
     assert [night.revision for night in begun.chain().values()] == [1, 2, 1]

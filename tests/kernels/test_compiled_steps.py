@@ -58,6 +58,23 @@ def test_the_compiled_step_gives_the_bytes_of_torch(loss, sampling, model):
         assert same(torch_fit.weights, kernel_fit.weights) and same(torch_fit.optimizer, kernel_fit.optimizer)
 
 
+def test_sums_of_products_are_those_of_torch_in_each_width():
+    """Widths of many models are added up by vector instructions of their own."""
+    numba = pytest.importorskip("numba")
+    from nightloop.tasks.kernels.vectors import dot
+
+    @numba.njit
+    def products(left, right, found, work):
+        for row in range(len(found)):
+            found[row] = dot(left, row, right, row, left.shape[1], work)
+
+    for width in (1, 4, 5, 16, 17, 32, 64, 65, 96, 128, 129):
+        left, right = torch.randn(2, 50, width, generator=torch.Generator().manual_seed(width)).unbind()
+        found = torch.empty(50)
+        products(left.numpy(), right.numpy(), found.numpy(), torch.empty(width).numpy())
+        assert torch.equal(found, portable_math.sum_columns(left * right))
+
+
 def test_users_without_negatives_count_in_neither():
     """A user who has taken every item has no negative, and another has few."""
     logs = make((3, 4), 300)

@@ -18,7 +18,7 @@ import pytest
 
 from nightloop.tasks.data.clean_rows import clean_digest
 from nightloop.tasks.lake.catalog_marks import leave_mark, removal_obstacle
-from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
+from nightloop.tasks.lake.extensions import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.retry import catalog_busy, retry_conflicts
 from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions

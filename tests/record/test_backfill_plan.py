@@ -52,8 +52,14 @@ def test_late_data_makes_its_night_and_all_later_ones_stale() -> None:
     _, chain = chain_of(4)
     found = night_states(chain, {0: 1, 1: 2, 2: 1}, plan(), 3)
     assert kinds(found) == "ottt"
-    assert found[1].reasons == ("period 1 has version 2, the night read 1",) and found[1].newer
+    assert found[1].reasons == ("000001 has version 2, the night read 1",) and found[1].newer
     assert "2026-01-02, is stale" in found[2].reasons[0] and not found[2].newer
+
+
+def test_a_version_that_the_lake_no_longer_has_makes_its_night_and_all_later_ones_stale() -> None:
+    _, chain = chain_of(4)
+    found = night_states(chain, {}, plan(), 3, altered={(2, 1): "is not in the lake"})
+    assert kinds(found) == "oott" and found[2].reasons == ("version 1 of 000002 is not in the lake",)
 
 
 def test_a_mended_night_makes_its_successor_stale() -> None:
