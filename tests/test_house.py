@@ -111,7 +111,7 @@ def test_a_task_never_calls_a_task() -> None:
 
 DOORS = {
     ("prefect", "prefect_aws"): lambda n: n.startswith("flows/") or re.fullmatch(r"tasks/[a-z_]+\.py", n),
-    ("duckdb", "duckdb_extensions"): lambda n: n == "tasks/lake/warehouse.py",
+    ("duckdb", "duckdb_extensions"): lambda n: n in ("tasks/lake/warehouse.py", "tasks/lake/extensions.py"),
     ("boto3", "botocore"): lambda n: n == "tasks/objects/s3_client.py",
     ("optuna",): lambda n: n == "tasks/tuning/search.py",
     ("great_expectations",): lambda n: n == "tasks/validation/gx.py",

@@ -102,7 +102,7 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
     """
     if threading.current_thread() is not threading.main_thread():  # signals arrive only in the main thread
         return ask()
-    future = _statement_thread().submit(copy_context().run, ask)
+    future = _statement_thread(os.getpid()).submit(copy_context().run, ask)
     try:
         return future.result()
     except BaseException:
@@ -113,12 +113,12 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
 
 
 @cache
-def _statement_thread() -> ThreadPoolExecutor:
-    """The thread in which the main thread's statements run: to start one for each takes up to a millisecond."""
+def _statement_thread(process: int) -> ThreadPoolExecutor:
+    """The thread in which the statements of a process's main thread run: to start one for each takes up to a millisecond.
+
+    A fork has no threads, so that it needs another one.
+    """
     return ThreadPoolExecutor(1)
-
-
-os.register_at_fork(after_in_child=_statement_thread.cache_clear)  # a fork has no threads
 
 
 @contextmanager

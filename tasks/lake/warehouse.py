@@ -1,5 +1,5 @@
-"""Warehouse: the only module that uses DuckDB. The logs of one pipeline in a DuckLake catalog, queried by the files in `sql/`:
-by default a SQLite file and Parquet files under home; PostgreSQL and S3 need other settings and use the same SQL."""
+"""Warehouse: the logs of one pipeline in a DuckLake catalog, queried by the files in `sql/`: by default a SQLite file and Parquet
+files under home; PostgreSQL and S3 need other settings and use the same SQL. Only this module and `extensions` use DuckDB."""
 
 from __future__ import annotations
 

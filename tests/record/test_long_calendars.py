@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from nightloop.flows.status import status
@@ -34,10 +35,16 @@ class Counting(Memory):
 
 
 class Lake:
-    """A lake in which nothing ever landed."""
+    """A lake that has what nights read, and nothing newer."""
 
     def latest(self) -> dict[int, int]:
         return {}
+
+    def query(self, name: str, params: dict[str, list[int]]) -> pa.Table:
+        assert name == "read/versions_there"
+        return pa.table(
+            {"period": params["periods"], "version": params["versions"], "digest": ["" for _ in params["periods"]]}
+        )
 
 
 def nights(store: Memory, *indexes: int) -> dict[int, Manifest]:
