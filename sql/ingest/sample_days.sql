@@ -1,5 +1,5 @@
 -- One row per user or item role of the landed rows: the rows after the first day, those of them whose id came on an earlier day, and
--- the days on which the ids are 0, 1, 2, ... or 1, 2, 3, ... in the order in which they come first and some come again after the next one.
+-- how many rows an id has in the middle, and at most; and the days on which the ids are 0, 1, 2, ... or 1, 2, 3, ... in the order in which they come first and some come again after the next one.
 -- $few INTEGER: with fewer ids of a day nothing can be said
 WITH landed_ids AS (
     SELECT "user", item, arrival, time::DATE AS day
@@ -10,6 +10,11 @@ days AS (
     SELECT role, day, id, count(*) AS rows, min(arrival) AS first
     FROM (UNPIVOT landed_ids ON "user", item INTO NAME role VALUE id)
     GROUP BY role, day, id
+),
+ids AS (
+    SELECT role, id, sum(rows) AS rows
+    FROM days
+    GROUP BY role, id
 ),
 placed AS (
     SELECT
@@ -25,7 +30,8 @@ numbered AS (
     HAVING count(*) >= $few AND count(shift) = count(*) AND min(shift) = max(shift) AND min(shift) IN (0, 1) AND bool_or(again)
 )
 SELECT
-    role, coalesce(sum(rows) FILTER (day > start), 0)::BIGINT AS later, coalesce(sum(rows) FILTER (day > first_day), 0)::BIGINT AS known,
+    role, (SELECT median(rows) FROM ids WHERE ids.role = placed.role)::DOUBLE AS middle, (SELECT max(rows) FROM ids WHERE ids.role = placed.role)::BIGINT AS most,
+    coalesce(sum(rows) FILTER (day > start), 0)::BIGINT AS later, coalesce(sum(rows) FILTER (day > first_day), 0)::BIGINT AS known,
     (SELECT count(*) FROM numbered WHERE numbered.role = placed.role) AS numbered
 FROM placed
 GROUP BY role

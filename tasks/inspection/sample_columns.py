@@ -36,13 +36,32 @@ class DayCount:
 
     later: int  # rows after the first day
     known: int  # of them, those whose id came on an earlier day
+    middle: float  # rows of an id
+    most: int
     numbered: int  # days on which the ids are 0, 1, 2, ... in the order in which they come first
+
+
+@dataclass(frozen=True)
+class RepeatCount:
+    """How often a user took an item again."""
+
+    rows: int
+    again: int  # those that come after another one of their user and item
+    soon: int  # less than a minute
+
+
+def count_repeats(warehouse: Warehouse) -> RepeatCount:
+    """Rows of a user and an item that came before."""
+    (row,) = warehouse.query("ingest/sample_repeats").to_pylist()
+    return RepeatCount(row["rows"], row["again"], row["soon"])
 
 
 def day_counts(warehouse: Warehouse) -> dict[str, DayCount]:
     """For user and item what their days have in common."""
     rows = warehouse.query("ingest/sample_days", {"few": FEW}).to_pylist()
-    return {row["role"]: DayCount(row["later"], row["known"], row["numbered"]) for row in rows}
+    return {
+        row["role"]: DayCount(row["later"], row["known"], row["middle"], row["most"], row["numbered"]) for row in rows
+    }
 
 
 def text_kinds(warehouse: Warehouse, columns: Columns) -> dict[str, tuple[TextKind, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from nightloop.tasks.inspection.other_columns import OtherColumn
+from nightloop.tasks.inspection.other_columns import OtherColumn, OtherTimes
 from nightloop.tasks.inspection.sample import BEYOND, Sample
 from nightloop.tasks.inspection.sample_columns import NumberSpread, TextKind
 from nightloop.tasks.lake.periods import parse
@@ -19,13 +19,18 @@ OLD = "1995"  # the oldest public logs are younger
 LAST_OLD = "1998"  # no log ends before it; seconds since 2001, as programs of Apple have them, do until 2029
 FEW = 8  # periods, kinds and labels that are named
 KINDS, REPEATED = 50, 4  # different values that say of what kind a row is, and how often each comes at least
+DURATIONS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000))
+COARSE, FINE = 5, 100  # times as many different times as the plan's column has, and how many
 RARE = 0.05  # of the different values of a column
 SEVERAL = 1000  # rows, from which on hours of the day say something
 
 
 def problems(sample: Sample, now: datetime) -> list[str]:
     """What would stop a night of these rows, or put rows aside; empty if nothing would."""
-    texts = [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
+    texts = [
+        *(plain(reason, 900) for reason in sample.verdict.reasons),
+        *(plain(text, 900) for text in (*sample.outside, *sample.relations)),
+    ]
     if sample.span and sample.span[1] > (now + timedelta(days=1)).isoformat():
         texts.append(
             f"the last time is {sample.span[1]}, which is still to come: are the times digits that spell a date, or of another "
@@ -51,6 +56,12 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"some times have an offset from UTC, such as {plain(offsets[True], 60)!r}, and others have none, such as "
             f"{plain(offsets[False], 60)!r}, and are taken for UTC: if they are of another zone, write their offset"
         )
+    texts += [
+        f"the column {plain(other.name, 60)} has {other.times.different:,} different times in {other.times.rows:,} rows, and that "
+        f"of the plan {other.times.own:,}: is the plan's the time of an export or of a day? Name the column of the time of each event"
+        for other in sample.others
+        if other.times and other.times.different >= max(FINE, COARSE * other.times.own)
+    ]
     texts += [
         f"no row of the column {plain(name, 60)} has several values, such as {plain(value, 60)!r}: write | between them, or take it "
         "out of `multi_value`"
@@ -102,6 +113,11 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
         *(f"{plain(name, 60)}: {_describe_texts(sample.texts[name], notes.rows)}" for name in columns.categorical),
         *(f"{plain(name, 60)}: {_describe_numbers(sample.numbers[name], notes.rows)}" for name in columns.numeric),
     ]
+    if sample.repeats.again:
+        share, soon = (n / sample.repeats.rows for n in (sample.repeats.again, sample.repeats.soon))
+        lines.append(
+            f"rows with an item that their user took before: {share:.2%}, less than a minute before: {soon:.2%}"
+        )
     if isinstance(plan.periods, Calendar):
         lines.append(f"periods: {_list_periods(sample.periods)}{_empty_periods(plan.periods, sample)}")
     if columns.label:
@@ -135,9 +151,12 @@ def _hours(hours: Sequence[int]) -> str:
 def _describe_days(sample: Sample, role: str) -> str:
     """Whether users, or items, come again on another day: those of visits, or of a hash whose salt changes, do not."""
     days = sample.days.get(role)
-    if not days or days.later < FEW:
+    if not days:
         return ""
-    return f"; of the rows after the first day {days.known / days.later:.2%} have one of an earlier day"
+    each = f"; rows of each: {days.middle:g} in the middle, {days.most:,} at most"
+    if days.later < FEW:
+        return each
+    return f"{each}; of the rows after the first day {days.known / days.later:.2%} have one of an earlier day"
 
 
 def _list_others(others: Sequence[OtherColumn]) -> list[str]:
@@ -158,8 +177,25 @@ def _list_others(others: Sequence[OtherColumn]) -> list[str]:
         if each.different <= KINDS and frequent:  # names and addresses of people are not shown
             shares = ", ".join(f"{plain(value, 60)} {rows / each.rows:.2%}" for value, rows in each.examples)
             values = shares if each.different <= len(each.examples) else f"{values}, such as {shares}"
-        lines.append(f"  {plain(each.name, 60)}: {values or 'no value'}{_missing_share(each.missing, each.rows)}")
+        times = f"; {_describe_times(each.times)}" if each.times else ""
+        lines.append(
+            f"  {plain(each.name, 60)}: {values or 'no value'}{_missing_share(each.missing, each.rows)}{times}"
+        )
     return lines
+
+
+def _describe_times(times: OtherTimes) -> str:
+    """How far the times of another column are from those of the plan's: one of them may be when a row was loaded or exported."""
+    if times.least == times.most == 0:
+        return "the plan's time"
+    span = f"{_duration(times.least)} to {_duration(times.most)}"
+    return f"times, and the plan's are {_duration(times.middle)} later in the middle ({span})"
+
+
+def _duration(micros: int) -> str:
+    """`-1.5 h`."""
+    unit, size = next(((unit, size) for unit, size in DURATIONS if abs(micros) >= size), ("s", 1_000_000))
+    return f"{micros / size:.3g} {unit}"
 
 
 def _empty_periods(calendar: Calendar, sample: Sample) -> str:

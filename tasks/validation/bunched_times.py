@@ -1,5 +1,5 @@
 """Bunched times: many rows at one time of day, as an import or a missing time of day leaves them, minutes that are the month, fractions of
-seconds without their zeros, and events written twice at once."""
+seconds without their zeros, and events written twice, at once or a fixed time apart."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ CROWD, OFTEN = 0.1, 20.0  # of all rows, and times those of a time of day in the
 MANY, SPREAD = 100, 20  # rows, and different seconds of them: times that are rounded to minutes or hours have one
 # Rows with a fraction of a second, and different ones: by chance a tenth of them is below 0.1.
 PARTS, DIFFERENT = 200, 50
+CLOSE = 0.3  # of all rows: so many come less than a minute after another one of their user and item if two programs write them
 TWICE = 0.1  # of all rows: so many come less than a second after another one of their user and item if events are written twice
 
 
 def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails if many rows have one time of day and the others have not, one if all have the minute that their month is, one if
-    no fraction of a second is below a tenth, and one if many come twice within a second."""
+    no fraction of a second is below a tenth, one if many come twice within a second, and one if many come twice the same time apart."""
     (seen,) = warehouse.query("validate/bunched_times", LOOKED_AT).to_pylist()
     if seen["rows"] and seen["most"] >= max(FEW, CROWD * seen["rows"], OFTEN * seen["middle"]):
         example = (
@@ -41,7 +42,22 @@ def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
             "because rows of one second are in another order"
         )
         yield Check("rows with fractions of a second", "warn", seen["parts"], high=0, example=example)
+    spread = seen["rows"] and seen["hours"] > 1 and seen["seconds"] >= SPREAD
     (seen,) = warehouse.query("validate/repeats_at_once", LOOKED_AT).to_pylist()
+    if spread and seen["spaced"] >= max(FEW, TWICE * seen["rows"]):
+        example = (
+            f"at {seen['first_spaced']} and {seen['second_spaced']}. Do two programs write one event, in two time zones, or does one "
+            "write a row every so many seconds as long as something plays? Write each event once"
+        )
+        name = f"share of rows just {seen['span']:,.10g} seconds after another one of their user and item"
+        yield Check(name, "warn", seen["spaced"] / seen["rows"], high=TWICE, example=example)
+    elif spread and seen["in_a_minute"] >= max(FEW, CLOSE * seen["rows"]):
+        example = (
+            f"such as at {seen['first_spaced']} and {seen['second_spaced']}. Do two programs write one event, each with its own clock? "
+            "Then give the files of one of them"
+        )
+        name = "share of rows less than a minute after another one of their user and item"
+        yield Check(name, "warn", seen["in_a_minute"] / seen["rows"], high=CLOSE, example=example)
     if seen["soon"] >= max(FEW, TWICE * seen["rows"]):
         example = (
             f"at {seen['first']} and {seen['second']}. Does a page or an app write each event twice? Then write it once, or name the "

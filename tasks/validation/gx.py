@@ -28,17 +28,13 @@ from nightloop.tasks.validation.bunched_times import bunched_time_checks
 from nightloop.tasks.validation.category_writings import category_writing_checks
 from nightloop.tasks.validation.changed_repeats import changed_repeat_checks
 from nightloop.tasks.validation.clean_copy import clean_rows
+from nightloop.tasks.validation.column_relations import relation_checks
 from nightloop.tasks.validation.deciding_values import comparable, deciding_values
 from nightloop.tasks.validation.doubtful_values import doubtful_value_checks
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.export_limits import export_limit_checks
 from nightloop.tasks.validation.id_kinds import count_id_kinds, kind_shares, new_kind_checks, odd_id_checks
-from nightloop.tasks.validation.id_shapes import (
-    cut_text_checks,
-    id_shape_checks,
-    numbered_id_checks,
-    separated_id_checks,
-)
+from nightloop.tasks.validation.id_shapes import cut_text_checks, id_shape_checks, numbered_id_checks
 from nightloop.tasks.validation.id_writings import id_writing_checks
 from nightloop.tasks.validation.lost_zeros import lost_zero_checks
 from nightloop.tasks.validation.period_checks import Check, period_checks
@@ -107,7 +103,6 @@ def validate_period(
         checks += lost_zero_checks(warehouse, known)
         checks += id_writing_checks(warehouse, known)
         checks += id_shape_checks(warehouse)
-        checks += separated_id_checks(warehouse)
         checks += numbered_id_checks(warehouse, known)
         checks += cut_text_checks(warehouse, plan.columns)
         checks += category_writing_checks(warehouse, plan.columns)
@@ -117,6 +112,7 @@ def validate_period(
         checks += changed_repeat_checks(
             warehouse, plan.columns, {"period": period.index, "version": version}, counts["reasons"]
         )
+        checks += relation_checks(warehouse, plan, counts, nights.versions)
         checks += odd_id_checks(kinds, plan, checks)
         results = _judge_period(checks)
         checks = [_with_ids(warehouse, known, check, results) for check in checks]

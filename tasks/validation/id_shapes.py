@@ -37,7 +37,8 @@ STEEP = 4  # times as many ids as have any length below it
 
 
 def id_shape_checks(warehouse: Warehouse) -> Iterator[Check]:
-    """A check that fails for users, and for items, if many have just as many characters as a program keeps, or signs between thousands."""
+    """A check that fails for users, and for items, if many have just as many characters as a program keeps, or signs between
+    thousands, and if more than a few are others without the signs inside them."""
     for row in warehouse.query("validate/id_shapes").to_pylist():
         role, cut = row["role"], row["cut"]
         if row["longest"] in LIMITS and cut >= FEW and row["lengths"] >= LENGTHS and cut > STEEP * row["most"]:
@@ -54,6 +55,7 @@ def id_shape_checks(warehouse: Warehouse) -> Iterator[Check]:
                 "Write ids without it, as text, where they are exported"
             )
             yield Check(f"{role}s with a sign between thousands", "warn", row["parted"], high=0, example=example)
+    yield from _separated_ids(warehouse)
 
 
 def cut_text_checks(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
@@ -71,7 +73,7 @@ def cut_text_checks(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
             yield Check(name, "warn", float(cut), high=0, example=example)
 
 
-def separated_id_checks(warehouse: Warehouse) -> Iterator[Check]:
+def _separated_ids(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails for users, and for items, if more than a few are others without the signs inside them."""
     for row in warehouse.query("validate/separated_ids").to_pylist():
         if row["ids"] >= FEW and row["pairs"] > CHANCE * row["ids"]:

@@ -66,9 +66,13 @@ def test_events_that_were_written_twice_are_shown() -> None:
     """oppia 23892, va-mobile-app 6528, ApplicationInsights-JS 436: each event came twice, some milliseconds later."""
     ids = {name: pa.array([f"{name}{n // 2 % 67}" for n in range(400)]) for name in ("user", "item")}
     twice = [EVENLY[n // 2 * 2] + n % 2 * 80_000 for n in range(400)]
-    (check,) = _bunched(twice, **ids)
+
+    def told(times: Sequence[int]) -> list[Check]:
+        return [check for check in _bunched(times, **ids) if "less than a second" in check.name]
+
+    (check,) = told(twice)
     assert check.observed == 0.5 and check.example.startswith("at 1970-01-02 00:00:00 and 1970-01-02 00:00:00.08")
-    assert not _bunched(EVENLY, **ids) and not _bunched([*twice[:40], *EVENLY[40:]], **ids)
+    assert not told(EVENLY) and not told([*twice[:40], *EVENLY[40:]])
 
 
 def _values(columns: Columns, category: pa.Array) -> list[Check]:
@@ -112,3 +116,30 @@ def test_as_many_rows_as_a_program_exports_are_shown(count: int, said: str) -> N
     assert len(found) == bool(said) and all(said in words and "were all rows exported?" in words for words in found)
     assert not [*export_limit_checks(the, replace(TODAY, start=None, end=None), count)]  # periods of equal counts
     assert not [*export_limit_checks(the.model_copy(update={"source": Part(use="simulated")}), TODAY, count)]
+
+
+SPREAD = [DAY + (n * 211 + n * n * n % 59) * SECOND for n in range(200)]
+
+
+@pytest.mark.parametrize(("after", "told"), [(1, True), (10, True), (7200, True), (0, False)])
+def test_events_that_come_twice_the_same_time_apart_are_shown(after: int, told: bool) -> None:
+    """maloja 73, potsie 10, Chirpity 130: a start and an end, an event every ten seconds, and two time zones."""
+    users = [f"u{n}" for n in range(len(SPREAD))]
+    twice = SPREAD + [time + after * SECOND for time in SPREAD[:60]] if after else SPREAD
+    both = users + users[:60] if after else users
+    found = _bunched(twice, user=pa.array(both), item=pa.array(["1"] * len(both)))
+    assert [check.name for check in found] == (
+        [f"share of rows just {after:,} seconds after another one of their user and item"] if told else []
+    )
+
+
+def test_events_of_two_clocks_are_shown() -> None:
+    """listenbrainz-server 201: listens of two importers are 4 to 54 seconds apart."""
+    users = [f"u{n}" for n in range(len(SPREAD))]
+    for share, told in ((1.0, True), (0.3, False)):
+        part = int(share * len(SPREAD))
+        times = SPREAD + [time + (4 + n % 50) * SECOND for n, time in enumerate(SPREAD[:part])]
+        found = _bunched(times, user=pa.array(users + users[:part]), item=pa.array(["1"] * len(times)))
+        assert [check.name for check in found] == (
+            ["share of rows less than a minute after another one of their user and item"] if told else []
+        )

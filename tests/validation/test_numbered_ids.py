@@ -12,7 +12,7 @@ from nightloop.tasks.data.vocabulary import Vocabulary, empty_vocabulary, grow_v
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.clean_copy import clean_rows
 from nightloop.tasks.validation.gx import EarlierNights
-from nightloop.tasks.validation.id_shapes import cut_text_checks, numbered_id_checks, separated_id_checks
+from nightloop.tasks.validation.id_shapes import cut_text_checks, id_shape_checks, numbered_id_checks
 from nightloop.tasks.validation.period_checks import Check
 from tests.lake.small_lake import SmallLake
 from tests.validation.test_gx import changed, look, plan, rows
@@ -25,7 +25,7 @@ def _checks(ids: Sequence[object], role: str, before: Sequence[object] | None = 
     lake = SmallLake(table)
     vocabulary = None if before is None else _known(role, before)
     with clean_rows(lake, 0, 1, 1):  # type: ignore[arg-type]
-        return [*numbered_id_checks(lake, vocabulary), *separated_id_checks(lake)]  # type: ignore[arg-type]
+        return [*numbered_id_checks(lake, vocabulary), *id_shape_checks(lake)]  # type: ignore[arg-type]
 
 
 def _known(role: str, ids: Sequence[object]) -> Vocabulary:
