@@ -8,15 +8,18 @@ can set.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import duckdb
 from duckdb_extensions import import_extension
 
-from nightloop.tasks.lake.statements import statement
+from nightloop.tasks.lake.statements import fill_in, statement
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import ConflictError
+from nightloop.tasks.plan.settings import Settings
 
 RECORD = "extensions.json"
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked, or finds recorded
@@ -68,6 +71,18 @@ def load_extension(connection: duckdb.DuckDBPyConnection, extension: str) -> Non
             wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
             raise ConflictError(f"{extension} is missing and is not downloaded: pip install {wheel}") from error
         connection.load_extension(extension)
+
+
+def load_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
+    """Load the extension for S3, and give it the endpoint of the settings and these credentials for as long as the connection lasts."""
+    load_verified(connection, "httpfs", settings.home / "lake")
+    url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
+    words = {
+        "key": credentials.get("aws_access_key_id", ""), "secret": credentials.get("aws_secret_access_key", ""),
+        "token": credentials.get("aws_session_token", ""), "region": settings.s3_region, "endpoint": url.netloc,
+        "style": "path" if settings.s3_path_style else "vhost", "tls": str(url.scheme != "http").lower(),
+    }  # fmt: skip
+    connection.execute(fill_in(statement("catalog/s3_secret"), words))
 
 
 def _mark(file: str) -> list[int]:

@@ -75,14 +75,19 @@ def put_delivery(
 ) -> Landing:
     """Put staged rows into the lake. `again`: as a new version even if the newest holds the same rows."""
     delivery = measure_delivery(warehouse, period, file, arrived)
-    if not again and (same := _find_same(warehouse, delivery.landing, rules)):
-        return same
-    return warehouse.write(
-        lambda: (
-            (not again and _find_same(warehouse, delivery.landing, rules))
-            or _insert_version(warehouse, delivery, rules)
+    landed = _newest(warehouse, delivery.landing, rules)
+    if not again and not landed.fresh:
+        return landed
+
+    def insert() -> Landing:
+        newest = _newest(warehouse, delivery.landing, rules)
+        if not again and not newest.fresh:
+            return newest  # another writer was first
+        return _insert_version(
+            warehouse, replace(delivery, landing=replace(newest, version=newest.version + 1, fresh=True)), rules
         )
-    )
+
+    return warehouse.write(insert)
 
 
 def measure_delivery(warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows) -> StagedDelivery:
@@ -151,18 +156,18 @@ def digest(rows: int, total: str, names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([rows, total, sorted(names)]).encode()).hexdigest()
 
 
-def _find_same(warehouse: Warehouse, landing: Landing, rules: str) -> Landing | None:
-    """The period's newest version, if it holds the same rows under the same rules; else None."""
+def _newest(warehouse: Warehouse, landing: Landing, rules: str) -> Landing:
+    """The landing with the number of the period's newest version, 0 without one; not fresh if that has the same rows and rules."""
     newest = warehouse.query("ingest/newest_landing", {"period": landing.period}).to_pylist()
-    if newest and (newest[0]["digest"], newest[0]["rules"]) == (landing.digest, rules):
-        return replace(landing, version=newest[0]["version"], fresh=False)
-    return None
+    if not newest:
+        return landing
+    same = (newest[0]["digest"], newest[0]["rules"]) == (landing.digest, rules)
+    return replace(landing, version=newest[0]["version"], fresh=not same)
 
 
 def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
-    """Insert a new version. To be called in a transaction."""
-    landing, columns = delivery.landing, delivery.arrived.names
-    version = warehouse.latest().get(landing.period, 0) + 1
+    """Insert a new version, which the delivery's landing names. To be called in a transaction."""
+    landing, columns, version = delivery.landing, delivery.arrived.names, delivery.landing.version
     _add_columns(warehouse, delivery.arrived)
     params = {"file": str(delivery.file), "period": landing.period, "version": version}
     warehouse.query("ingest/insert_landed", params)
@@ -178,7 +183,7 @@ def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) 
     }
     warehouse.query("ingest/insert_collected", {**record, "columns": json.dumps(columns)})
     _refuse_lost_rows(warehouse, landing, version)
-    return replace(landing, version=version)
+    return landing
 
 
 def _refuse_lost_rows(warehouse: Warehouse, landing: Landing, version: int) -> None:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
 
 from nightloop.tasks.lake.batches import bounded_batches
-from nightloop.tasks.lake.extensions import load_verified, verified_before
+from nightloop.tasks.lake.extensions import load_s3, load_verified, verified_before
 from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.read_back import read_back
 from nightloop.tasks.lake.retry import (
@@ -41,8 +40,10 @@ FORMAT = 1  # layout of the tables; a newer one is refused
 CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "first_aside", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
-MACROS = tuple(f"define_{name}" for name in ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json",
-                                             "parquet_rows"))  # fmt: skip
+MACROS = tuple(
+    f"define_{name}"
+    for name in ["scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json", "parquet_rows"]
+)
 SESSION = ("use_utc", "use_lake")
 FEW = 300_000  # rows of a lake up to which threads wait for each other longer than they save
 Answer = TypeVar("Answer")
@@ -61,6 +62,7 @@ class Warehouse:
     remote: Callable[..., BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3, or a span of it
     remarks: list[str] = field(default_factory=list, repr=False)  # remarks of sources on files without rows of a period
     last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
+    idle: list[duckdb.DuckDBPyConnection] = field(default_factory=list, repr=False)  # sessions that can be used again
     identity: list[str] = field(default_factory=list, repr=False)  # of the catalog, once it was asked for
     counted: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict, repr=False)  # clean rows, what landed
 
@@ -78,14 +80,15 @@ class Warehouse:
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
-                _configure_s3(connection, settings, keys)
+                load_s3(connection, settings, keys)
                 warehouse = replace(warehouse, remote=partial(open_object, settings, keys))
             connection.execute(statement("catalog/set_signed_only"))
             _attach(connection, settings, pipeline)
             warehouse._create_missing_tables()
             if not settings.threads:
                 warehouse._choose_threads()
-            yield warehouse
+            with warehouse._closing_sessions():
+                yield warehouse
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The result of the statement in `sql/<name>.sql`, as one table."""
@@ -100,13 +103,35 @@ class Warehouse:
 
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
         """Like `stream`, for several consecutive statements that share temporary tables."""
-        with self.connection.cursor() as cursor, _translate_errors():
-            retry_unseen(partial(_run, cursor, *SESSION), duckdb.Error)
+        with self._session(len(steps) > 1) as cursor, _translate_errors():
             for name, params in steps:
                 execute = partial(cursor.execute, statement(name), exact_names(params))
                 found = retry_unseen(partial(interruptible, execute, cursor.interrupt), duckdb.Error)
                 answer = found.to_arrow_reader(CHUNK)
                 yield from bounded_batches(iter(partial(next_batch, answer, cursor.interrupt), None))
+
+    @contextmanager
+    def _session(self, alone: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose results are read in parts. To begin one takes 2 ms: it is used again, unless it failed or is `alone`."""
+        if alone or not self.idle:
+            session = self.connection.cursor()
+            retry_unseen(partial(_run, session, *SESSION), duckdb.Error)
+        else:
+            session = self.idle.pop()
+        try:
+            yield session
+        except BaseException:
+            session.close()
+            raise
+        session.close() if alone else self.idle.append(session)
+
+    @contextmanager
+    def _closing_sessions(self) -> Iterator[Warehouse]:
+        try:
+            yield self
+        finally:
+            for session in self.idle:
+                session.close()
 
     def open_file(self, file: str) -> BinaryIO:
         """A file on disk, or an object of S3, to be read once from its start."""
@@ -132,7 +157,8 @@ class Warehouse:
             connection = duckdb.connect(config={**limits, "temp_directory": str(self.scratch)})
         with connection:
             _run(connection, "no_lake", *MACROS)
-            yield replace(self, connection=connection)
+            with replace(self, connection=connection, idle=[])._closing_sessions() as database:
+                yield database
 
     @contextmanager
     def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
@@ -238,17 +264,6 @@ def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     connection.execute(statement("catalog/set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
         load_verified(connection, name, settings.home / "lake")
-
-
-def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
-    load_verified(connection, "httpfs", settings.home / "lake")
-    url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
-    words = {
-        "key": credentials.get("aws_access_key_id", ""), "secret": credentials.get("aws_secret_access_key", ""),
-        "token": credentials.get("aws_session_token", ""), "region": settings.s3_region, "endpoint": url.netloc,
-        "style": "path" if settings.s3_path_style else "vhost", "tls": str(url.scheme != "http").lower(),
-    }  # fmt: skip
-    connection.execute(fill_in(statement("catalog/s3_secret"), words))
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
