@@ -152,7 +152,7 @@ def test_a_missing_extension_is_named_with_its_wheel_and_not_fetched(
         raise ModuleNotFoundError(name)
 
     monkeypatch.setenv("HOME", str(tmp_path))  # where DuckDB keeps the extensions that it has
-    monkeypatch.setattr("nightloop.tasks.lake.warehouse.import_extension", absent)
+    monkeypatch.setattr("nightloop.tasks.lake.extensions.import_extension", absent)
     with (
         pytest.raises(RuntimeError, match=r"pip install duckdb-extension-ducklake==\d+\.\d+\.\d+"),
         lake(tmp_path / "x"),
