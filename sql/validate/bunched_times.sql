@@ -1,12 +1,10 @@
--- One row: of the clean rows of one version of a period, every n-th by its arrival: how many there are, the time of day that most of them
+-- One row: of `some_rows`: how many there are, the time of day that most of them
 -- have and how many do, how many rows a time of day has in the middle, how many different hours and seconds their times have, whether the
 -- minute of each is its month, the first time, how many rows have a fraction of a second, how many different fractions there are, and how
 -- many rows have one below a tenth.
--- $most BIGINT: about how many rows are looked at, so that memory stays flat
 WITH counted AS (
     SELECT epoch_us(time) % 86400000000 AS micros, count(*) AS rows, bool_and(minute(time) = month(time)) AS months, min(time) AS first
-    FROM clean_rows
-    WHERE arrival % (SELECT greatest(count(*) // $most, 1) FROM clean_rows) = 0
+    FROM some_rows
     GROUP BY micros
 )
 SELECT sum(rows)::DOUBLE AS rows, max(rows)::DOUBLE AS most, median(rows)::DOUBLE AS middle, make_time(0, 0, 0) + to_microseconds(arg_max(micros, rows)) AS clock,

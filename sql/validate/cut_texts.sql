@@ -1,12 +1,10 @@
--- One row per text column of the clean rows of one version of a period, every n-th by its arrival: the most characters that a value has, how
+-- One row per text column of `some_rows`: the most characters that a value has, how
 -- many values have so many, how many different lengths the values have that are at most 60 characters shorter, how many values have the most
 -- frequent of these lengths, and the least of the longest values.
 -- $columns VARCHAR[]: names of the columns in the lake
--- $most BIGINT: about how many rows are looked at, so that memory stays flat
 WITH clean AS (
     SELECT COLUMNS(lambda name: list_contains($columns, name))
-    FROM clean_rows
-    WHERE arrival % (SELECT greatest(count(*) // $most, 1) FROM clean_rows) = 0
+    FROM some_rows
 ),
 sized AS (
     SELECT field, length(value) AS size, count(DISTINCT value) AS values, min(value) AS value

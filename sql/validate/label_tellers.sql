@@ -1,16 +1,14 @@
--- One row per column of the clean rows of one version of a period, every n-th by its arrival, and one for the seconds of the time: how many
+-- One row per column of `some_rows`, and one for the seconds of the time: how many
 -- rows there are, how many have the label 1; how well the values alone tell the label, as AUC in either direction; the value that most
 -- rows of label 0 have, and of label 1, and all; and of the rows that have another value than this one, how many there are and how many have
 -- the label 1. Of texts the rate of half of the rows is the score of a value in the other half, and values of one row share theirs; numbers are their own score.
 -- $columns VARCHAR[]: names of the columns in the lake
 -- $numbers VARCHAR[]: those of them that are numbers
--- $most BIGINT: about how many rows are looked at, so that memory stays flat
 WITH part AS (
     SELECT
         label, hash(arrival) % 2 = 0 AS _found, (epoch_us(time) % 60000000)::VARCHAR AS _micros,
         coalesce(COLUMNS(lambda name: list_contains($columns, name))::VARCHAR, '')
-    FROM clean_rows
-    WHERE arrival % (SELECT greatest(count(*) // $most, 1) FROM clean_rows) = 0
+    FROM some_rows
 ),
 counted AS (
     SELECT

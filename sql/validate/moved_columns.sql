@@ -1,15 +1,9 @@
--- One row per eighth of the clean rows of one version of a period, every n-th by its arrival, but for the first eighth: how many rows it has,
+-- One row per eighth of `some_rows`, but for the first eighth: how many rows it has,
 -- how many ids the users and items of it and of the first one have at least; and how alike the rows of ids are in both, as correlation: of
 -- users, of items, of users of the first and items of this one, and of items of the first and users of this one.
--- $most BIGINT: about how many rows are looked at, so that memory stays flat
-WITH size AS (
-    SELECT greatest(count(*) // $most, 1) AS stride, max(arrival) + 1 AS ends
-    FROM clean_rows
-),
-part AS (
-    SELECT "user", item, (arrival * 8 // (SELECT ends FROM size))::INTEGER AS block
-    FROM clean_rows
-    WHERE arrival % (SELECT stride FROM size) = 0
+WITH part AS (
+    SELECT "user", item, (arrival * 8 // (SELECT max(arrival) + 1 FROM some_rows))::INTEGER AS block
+    FROM some_rows
 ),
 weighed AS (
     SELECT

@@ -1,11 +1,9 @@
--- One row: of the clean rows of one version of a period, every n-th by its arrival, how many there are; how many have one id as user and
+-- One row: of `some_rows`, how many there are; how many have one id as user and
 -- item; how many have an item of two rows or more, how many have one of two users or more; how many users such rows have; the same of users
 -- of two rows or more and of two items or more, and their items; and a pair of such rows of each.
--- $most BIGINT: about how many rows are looked at, so that memory stays flat
 WITH part AS (
     SELECT "user", item
-    FROM clean_rows
-    WHERE arrival % (SELECT greatest(count(*) // $most, 1) FROM clean_rows) = 0
+    FROM some_rows
 ),
 counted AS (
     SELECT "user", item, count(*) AS rows

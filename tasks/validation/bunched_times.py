@@ -21,7 +21,7 @@ TWICE = 0.1  # of all rows: so many come less than a second after another one of
 def bunched_time_checks(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails if many rows have one time of day and the others have not, one if all have the minute that their month is, one if
     no fraction of a second is below a tenth, one if many come twice within a second, and one if many come twice the same time apart."""
-    (seen,) = warehouse.query("validate/bunched_times", LOOKED_AT).to_pylist()
+    (seen,) = warehouse.query("validate/bunched_times").to_pylist()
     if seen["rows"] and seen["most"] >= max(FEW, CROWD * seen["rows"], OFTEN * seen["middle"]):
         example = (
             f"{seen['clock']} UTC. Midnight stands for a day without a time, and another time may be that of an import: write when each "

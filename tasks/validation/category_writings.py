@@ -10,16 +10,13 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.period_checks import Check
 
-LOOKED_AT = 50_000  # rows, so that memory stays flat
 SHARE = 0.01  # of all rows, which each of two writings has at least
 
 
 def category_writing_checks(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
     """A check that fails for each categorical column of which a value has two writings in a version of a period."""
     names = [name for name in columns.categorical if name not in (columns.user, columns.item)]
-    rows = (
-        warehouse.query("validate/category_values", {"columns": names, "most": LOOKED_AT}).to_pylist() if names else []
-    )
+    rows = warehouse.query("validate/category_values", {"columns": names}).to_pylist() if names else []
     for name in names:
         values: dict[str, float] = {}
         for row in rows:

@@ -14,14 +14,13 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.period_checks import Check
 
-LOOKED_AT = 10_000  # rows, so that memory stays flat
 FEW = 20  # rows of each label: with fewer nothing can be said
 CERTAIN = 0.995  # AUC of a column alone; features that are known before the label have less
 CHANCE = 1e-9  # that so many rows have one label, if the value says nothing
 MANY, LONE = 1000, 200  # rows; and those whose item, or user, has several
 COPIES = 0.5  # of the rows have one id as user and item
 AGAIN, PAIRS = 0.95, 0.25  # of the rows came in the period before; and pairs of user and item to a row, at least
-BLOCK, BLOCKS = 100, 50_000  # rows of an eighth at least, and about as many of a period that are looked at
+BLOCK, BLOCKS = 100, 50_000  # rows of an eighth at least; and rows that are compared with those of the period before
 # Correlation of users of some rows with items of others, and how much more than with their users.
 ALIKE, MORE = 0.5, 0.3
 SURELY = 10_000  # rows of which none has the user of another one
@@ -52,9 +51,7 @@ def _labels(warehouse: Warehouse, plan: Plan, counts: Mapping[str, Any]) -> Iter
         yield Check("rows of one label alone", "warn", float(counts["clean"]), high=0, example=example)
         return
     texts = [name for name in columns.categorical if name not in (columns.user, columns.item)]
-    asked = {
-        "columns": ["user", "item", *texts, *columns.numeric], "numbers": list(columns.numeric), "most": LOOKED_AT,
-    }  # fmt: skip
+    asked = {"columns": ["user", "item", *texts, *columns.numeric], "numbers": list(columns.numeric)}
     for row in warehouse.query("validate/label_tellers", asked).to_pylist():
         rows, ones, name = row["rows"], row["ones"], row["field"]
         if min(ones, rows - ones) >= FEW:
@@ -97,7 +94,7 @@ def _advice(name: str) -> str:
 
 def _users_and_items(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
     """Checks of what users and items have to do with each other, and of ids that one row alone has."""
-    (seen,) = warehouse.query("validate/user_item_relations", {"most": LOOKED_AT}).to_pylist()
+    (seen,) = warehouse.query("validate/user_item_relations").to_pylist()
     columns = plan.columns
     if seen["rows"] >= FEW and seen["same"] > COPIES * seen["rows"]:
         example = f"such as {seen['one_same'][:60]!r}. Are {columns.user[:60]} and {columns.item[:60]} what the plan takes them for?"
@@ -136,7 +133,7 @@ def _users_and_items(warehouse: Warehouse, plan: Plan) -> Iterator[Check]:
 
 def _moved_columns(warehouse: Warehouse) -> Iterator[Check]:
     """A check that fails if the users of some rows are the items of others, as after rows were appended in another order of columns."""
-    for row in warehouse.query("validate/moved_columns", {"most": BLOCKS}).to_pylist():
+    for row in warehouse.query("validate/moved_columns").to_pylist():
         if row["ids"] >= FEW and row["rows"] >= BLOCK and is_moved(row):
             example = (
                 f"the users of its first rows are the items of rows after {row['block']} eighths of it, or the other way round. Were rows "

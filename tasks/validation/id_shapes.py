@@ -27,7 +27,6 @@ LIMITS = (
 LENGTHS = 3  # different lengths below it that texts have; hashes and UUIDs have one
 # Of categories; GROUP_CONCAT of MySQL keeps 1,024.
 TEXT_LIMITS = (*LIMITS, 500, 512, 1000, 1023, 1024, 2000, 4000, 8000)
-LOOKED_AT = 50_000  # rows, so that memory stays flat
 CHANCE = 0.01  # of all ids: so many may be another one without the signs inside them
 # Where the least of the others is larger than FAR, and than BELOW gaps between two ids, 0 is no id; nor where a gap is WIDE.
 FAR, BELOW, WIDE = 100, 10, 1e6
@@ -61,8 +60,7 @@ def id_shape_checks(warehouse: Warehouse) -> Iterator[Check]:
 def cut_text_checks(warehouse: Warehouse, columns: Columns) -> Iterator[Check]:
     """A check that fails for each categorical column of which many values have just as many characters as a program keeps."""
     names = [name for name in columns.categorical if name not in (columns.user, columns.item)]
-    asked = {"columns": names, "most": LOOKED_AT}
-    for row in warehouse.query("validate/cut_texts", asked).to_pylist() if names else ():
+    for row in warehouse.query("validate/cut_texts", {"columns": names}).to_pylist() if names else ():
         cut = row["cut"]
         if row["longest"] in TEXT_LIMITS and cut >= FEW and row["lengths"] >= LENGTHS and cut > STEEP * row["most"]:
             example = (
