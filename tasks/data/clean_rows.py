@@ -8,7 +8,6 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from nightloop.tasks.data.vocabulary import split_values
 from nightloop.tasks.lake.landing import digest
 from nightloop.tasks.lake.versions import clean_counts, landed_digests, missing_versions, version_lists
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -35,6 +34,8 @@ class LogsOfNight(Protocol):
 
 def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> Iterator[pa.Table]:
     """The ids of a version's clean rows, in order and in batches, to grow a vocabulary by one after the other."""
+    from nightloop.tasks.data.vocabulary import split_values  # it imports pandas, which `status` does not need
+
     parameters = {
         **existing_versions(warehouse, [(period, version)]),
         "columns": ["period", "user", "item", *plan.columns.categorical],
