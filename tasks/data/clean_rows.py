@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
 
+from nightloop.tasks.data.vocabulary import split_values
 from nightloop.tasks.lake.landing import digest
 from nightloop.tasks.lake.versions import clean_counts, landed_digests, missing_versions, version_lists
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -34,8 +35,6 @@ class LogsOfNight(Protocol):
 
 def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> Iterator[pa.Table]:
     """The ids of a version's clean rows, in order and in batches, to grow a vocabulary by one after the other."""
-    from nightloop.tasks.data.vocabulary import split_values  # it imports pandas, which `status` does not need
-
     parameters = {
         **existing_versions(warehouse, [(period, version)]),
         "columns": ["period", "user", "item", *plan.columns.categorical],
@@ -83,12 +82,13 @@ def other_rows(warehouse: Warehouse, read: Sequence[LogsOfNight]) -> dict[tuple[
     return others
 
 
-def altered_versions(warehouse: Warehouse, read: Sequence[LogsOfNight]) -> dict[tuple[int, int], str]:
-    """What is wrong with the versions that nights read, in words; {}: the lake has what they read.
+def altered_versions(
+    warehouse: Warehouse, read: Sequence[LogsOfNight], landed: Mapping[tuple[int, int], str]
+) -> dict[tuple[int, int], str]:
+    """What is wrong with the versions that nights read, in words; {}: the lake has what they read. `landed`: `all_digests` of it.
 
-    As `other_rows`, of all nights at once: what landed is compared in the catalog, and rows are read only where it differs.
+    As `other_rows`, of all nights at once: what landed is compared by its digest, and rows are read only where it differs.
     """
-    landed = landed_digests(warehouse, [(part.period, part.version) for part in read])
     altered = {}
     for part in read:
         found = landed.get((part.period, part.version))

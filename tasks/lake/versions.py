@@ -97,6 +97,12 @@ def landed_digests(warehouse: Warehouse, versions: Collection[tuple[int, int]]) 
     return {(row["period"], row["version"]): row["digest"] for row in rows}
 
 
+def all_digests(warehouse: Warehouse) -> dict[tuple[int, int], str]:
+    """As `landed_digests`, of all versions of the lake, in order."""
+    rows = warehouse.query("read/all_versions").to_pylist()
+    return {(row["period"], row["version"]): row["digest"] for row in rows}
+
+
 def clean_counts(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
     """How many clean rows each of the versions, as (period, version), has; a version without any is left out."""
     rows = warehouse.query("read/clean_counts", version_lists(versions)).to_pylist()

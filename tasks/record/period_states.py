@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nightloop.tasks.data.clean_rows import altered_versions
+from nightloop.tasks.lake.versions import all_digests
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
@@ -26,5 +27,6 @@ def overview(
         begin, read_up_to = read_up_to + 1, min(read_up_to + AHEAD, last)
         more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, read_up_to)
         chain, broken = chain | more, broken | wrong
-    altered = altered_versions(warehouse, [part for manifest in chain.values() for part in manifest.logs])
-    return chain, night_states(chain, warehouse.latest(), plan, read_up_to, broken, altered)
+    landed = all_digests(warehouse)
+    altered = altered_versions(warehouse, [part for manifest in chain.values() for part in manifest.logs], landed)
+    return chain, night_states(chain, dict(landed.keys()), plan, read_up_to, broken, altered)
