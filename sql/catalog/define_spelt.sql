@@ -12,7 +12,7 @@ CREATE OR REPLACE MACRO memory.main.spelt(text) AS (
             -- a name of a zone would also be that of the rows after it which have none, so that rows with names are cast on their own
             -- UTC+05:30 would be read as UTC+05
             THEN CASE WHEN regexp_matches(text, '[A-SU-Ya-su-y]')
-                THEN TRY_CAST(regexp_replace(regexp_replace(text, 'UTC([+-])([0-9](:[0-9]{2})?)$', 'UTC\10\2'), ' ?UTC([+-][0-9]{2}(:?[0-9]{2})?)$', '\1') AS TIMESTAMPTZ)
+                THEN TRY_CAST(regexp_replace(regexp_replace(text, 'UTC([+-])([0-9](:[0-9]{2})?)$', 'UTC\10\2'), '( ?UTC)+([+-])', '\2') AS TIMESTAMPTZ)
                 ELSE TRY_CAST(text AS TIMESTAMPTZ)
             END
         END,
@@ -23,9 +23,9 @@ CREATE OR REPLACE MACRO memory.main.spelt(text) AS (
             '%b %d, %Y %I:%M:%S %p', '%b %d, %Y', '%B %d, %Y', '%a %b %d %H:%M:%S %Y', '%b %d %Y %H:%M:%S', '%a, %d %b %Y %H:%M:%S GMT',
             '%a, %d %b %Y %H:%M:%S UTC', '%a %b %d %H:%M:%S UTC %Y', '%a %b %d %H:%M:%S GMT %Y', '%Y-%m-%dT%H:%MZ', '%Y-%m-%dT%H:%M:%Sz'
         ])::TIMESTAMPTZ,
-        try_strptime(text, [
+        CASE WHEN NOT regexp_matches(text, '(:[0-9]{2}|T[0-9]{6}) ?[+-](1[6-9]|[2-9][0-9])') THEN try_strptime(text, [
             '%Y%m%dT%H%M%S%z', '%Y-%m-%d %H:%M:%S %z', '%a %b %d %H:%M:%S %z %Y', '%a, %d %b %Y %H:%M:%S %z', '%d/%b/%Y:%H:%M:%S %z',
             '%Y-%m-%dT%H:%M%z', '%Y-%m-%d %H:%M%z', '%Y-%m-%d %H:%M:%S %z UTC'
-        ])
+        ]) END
     )) END
 )

@@ -78,6 +78,16 @@ def offsets() -> Iterator[Case]:
     yield Case("minutes of an offset", "a.csv", text, rows, wanted=wanted)
     table = parquet(user=[f"u{n}" for n in range(len(zoned))], item=[*range(len(zoned))], time=zoned)
     yield Case("minutes of an offset", "a.parquet", table, rows, wanted=wanted)
+    none = [
+        "2026-01-01 12:00+25",
+        "20260101T120000-23",
+        "2026-01-01 12:00:00 +9900",
+        "2026-01-01 12:00:00 UTC+05:305",
+        "01/Jan/2026:12:00:00 -1600",
+    ]
+    text = csv(f"user,item,time\nu0,1,{AT}\n" + "".join(f"x,{n},{time}\n" for n, time in enumerate(none)))
+    aside = [("unreadable_time", time) for time in none]
+    yield Case("offsets that are none", "a.csv", text, rows[:1], aside, wanted=wanted)
     text = csv("user,item,time\nu0,1,2026-01-01 15:00:00 UTC+5\nx,2,2026-01-01 15:30:00 UTC+05:30\n")
     named = {**COLUMNS, "time_format": "%Y-%m-%d %H:%M:%S %Z"}
     aside = [("unreadable_time", "UTC+05:30")]
