@@ -4,7 +4,8 @@
 -- 20260131 or 20260131235959, for one; the seconds of the last may have a fraction. 20260230 is no time: it is not that second of 1970.
 -- Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- A format without a sign between its numbers, %d%m%Y, needs all digits: a number that lost a zero at its start, 1112026, is read in two ways.
--- A zone that a format has as %Z is UTC, GMT or a name such as Europe/Paris: CST, IST and BST are each of several countries.
+-- A zone that a format has as %Z is UTC, GMT or a name such as Europe/Paris: CST, IST and BST are each of several countries. The minutes of
+-- UTC+05:30 would be lost.
 -- A number that was shortened to seven digits or fewer, 1.767262e+09 as C's %e writes it, is none: it is minutes or hours away from what it was.
 -- So is a float of 32 bits, unless it is a whole number that such floats tell from all others. DuckDB takes 17672_61600 for a number.
 -- Decimals are exact but slow to read, above all those of more than 18 digits, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
@@ -20,7 +21,9 @@ CREATE OR REPLACE MACRO memory.main.instant(value, unit) AS (
         WHEN contains(unit, '%') AND regexp_matches(unit, '^(%[YymdHMS])+$') AND typeof(value) <> 'DATE' AND NOT starts_with(typeof(value), 'TIMESTAMP')
                 AND strlen(split_part(trim(CAST(value AS VARCHAR)), '.', 1)) <> strlen(unit) + CASE WHEN contains(unit, '%Y') THEN 2 ELSE 0 END
             THEN NULL
-        WHEN contains(unit, '%Z') AND typeof(value) = 'VARCHAR' AND NOT regexp_matches(CAST(value AS VARCHAR), '\b(UTC|GMT|Z)\b|[A-Za-z]/[A-Z]') THEN NULL
+        WHEN contains(unit, '%Z') AND typeof(value) = 'VARCHAR' AND (NOT regexp_matches(CAST(value AS VARCHAR), '\b(UTC|GMT|Z)\b|[A-Za-z]/[A-Z]')
+                OR regexp_matches(CAST(value AS VARCHAR), 'UTC[+-][0-9]{1,2}:?[0-9]{2}'))
+            THEN NULL
         WHEN contains(unit, '%') AND typeof(value) <> 'DATE' AND NOT starts_with(typeof(value), 'TIMESTAMP')
             THEN epoch_us(coalesce(
                 try_strptime(trim(CAST(value AS VARCHAR)), unit),

@@ -10,7 +10,11 @@ CREATE OR REPLACE MACRO memory.main.spelt(text) AS (
         CASE WHEN text[5] IN ('-', '/')
                 AND NOT regexp_matches(replace(replace(text, ' UTC', ''), ' GMT', ''), ' \(?[A-Za-z]{2,5}\)?$|:[0-9.]+ ?[+-](1[6-9]|[2-9][0-9])')
             -- a name of a zone would also be that of the rows after it which have none, so that rows with names are cast on their own
-            THEN CASE WHEN regexp_matches(text, '[A-SU-Ya-su-y]') THEN TRY_CAST(text AS TIMESTAMPTZ) ELSE TRY_CAST(text AS TIMESTAMPTZ) END
+            -- UTC+05:30 would be read as UTC+05
+            THEN CASE WHEN regexp_matches(text, '[A-SU-Ya-su-y]')
+                THEN TRY_CAST(regexp_replace(regexp_replace(text, 'UTC([+-])([0-9](:[0-9]{2})?)$', 'UTC\10\2'), '( ?UTC)+([+-])', '\2') AS TIMESTAMPTZ)
+                ELSE TRY_CAST(text AS TIMESTAMPTZ)
+            END
         END,
         try_strptime(text, [
             '%m/%d/%Y %I:%M:%S %p', '%m/%d/%Y %I:%M %p', '%Y%m%dT%H%M%S', '%Y%m%dT%H%M%SZ', '%Y%m%d %H%M%S', '%Y%m%d %H:%M:%S', '%Y%m%d',
@@ -19,9 +23,9 @@ CREATE OR REPLACE MACRO memory.main.spelt(text) AS (
             '%b %d, %Y %I:%M:%S %p', '%b %d, %Y', '%B %d, %Y', '%a %b %d %H:%M:%S %Y', '%b %d %Y %H:%M:%S', '%a, %d %b %Y %H:%M:%S GMT',
             '%a, %d %b %Y %H:%M:%S UTC', '%a %b %d %H:%M:%S UTC %Y', '%a %b %d %H:%M:%S GMT %Y', '%Y-%m-%dT%H:%MZ', '%Y-%m-%dT%H:%M:%Sz'
         ])::TIMESTAMPTZ,
-        try_strptime(text, [
+        CASE WHEN NOT regexp_matches(text, '(:[0-9]{2}|T[0-9]{6}) ?[+-](1[6-9]|[2-9][0-9])') THEN try_strptime(text, [
             '%Y%m%dT%H%M%S%z', '%Y-%m-%d %H:%M:%S %z', '%a %b %d %H:%M:%S %z %Y', '%a, %d %b %Y %H:%M:%S %z', '%d/%b/%Y:%H:%M:%S %z',
             '%Y-%m-%dT%H:%M%z', '%Y-%m-%d %H:%M%z', '%Y-%m-%d %H:%M:%S %z UTC'
-        ])
+        ]) END
     )) END
 )

@@ -16,6 +16,7 @@ from tempfile import NamedTemporaryFile
 
 import pyarrow as pa
 
+from nightloop.tasks.formats.comment_names import comment_names, refuse_moved_columns
 from nightloop.tasks.formats.decompress import Opened, text_lines
 from nightloop.tasks.formats.escapes import ESCAPE, UNCLEAR, ends_with_escape, is_unclear, split_escaped
 from nightloop.tasks.formats.stray_quotes import are_rows
@@ -31,7 +32,7 @@ LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 @dataclass(frozen=True)
 class CsvForm:
     """How the fields of a file are written, and how many a line has. `skip`: lines before the first row; `time`: the field
-    that holds the time; `wanted`: those that are wanted."""
+    that holds the time; `wanted`: those that are wanted; `names`: what all are called."""
 
     width: int
     delimiter: str
@@ -43,6 +44,7 @@ class CsvForm:
     time: int
     wanted: tuple[int, ...] = ()
     spare: int = 0  # empty fields that may follow the last one
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,17 @@ def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] 
     """The fields of each row, and the lines that cannot be parsed, in order."""
     lines = enumerate(text_lines(file, form.encoding, opened), 1)
     ahead: deque[tuple[int, str]] = deque()
+    named: list[str] = []  # by the last comment that does so
     while True:
         number, line = ahead.popleft() if ahead else next(lines, (0, ""))
         if not number:
             return
-        if number <= form.skip or not line.strip() or (form.comment and line.startswith(form.comment)):
+        if form.comment and line.startswith(form.comment):
+            if len(found := comment_names(line)) == form.width:
+                refuse_moved_columns(f"{file}:{number}", found, named, form.names)
+                named = found
+            continue
+        if number <= form.skip or not line.strip():
             continue
         text, taken, open_ = line, 0, _goes_on(line, form)
         while open_ and taken < FURTHEST:

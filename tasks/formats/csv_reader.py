@@ -153,14 +153,14 @@ def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowR
     form = CsvForm(
         len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
         layout.names.index(query.columns.time), tuple(n for n, name in enumerate(layout.names) if name in query.wanted),
-        layout.spare,
+        layout.spare, layout.names,
     )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
     try:
         yield from _scan(warehouse, [clean], replace(layout, delimiter=",", encoding="utf-8"), plain)
     finally:
-        Path(clean).unlink()
+        Path(clean).unlink(missing_ok=True)
     if refused:
         yield rejected_rows([(file, row.line, row.reason, row.text) for row in refused], query.wanted)
 

@@ -27,6 +27,7 @@ SKIPPED = tuple(
     bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16)
 )  # of a frame of zstd that holds notes, as pzstd's first one
 PACKED_MARKS = {".gz": (b"\x1f\x8b",), ".zst": (b"\x28\xb5\x2f\xfd", *SKIPPED)}
+PADDING = b"\0\r\n"  # what follows gzip data and is none
 PAGE = "as a download that failed leaves it: deliver the file itself"
 NO_LOGS = {
     b"version https://git-lfs": "a pointer of Git LFS, and not the file itself: `git lfs pull` fetches that",
@@ -93,15 +94,18 @@ def _line_length_error(file: str) -> str:
 
 
 def _padding_error(file: str, rest: bytes, stream: BinaryIO) -> str:
-    """The message for zero bytes after gzip data: `rest`, then what the stream holds."""
-    while rest and not rest.strip(b"\0"):
+    """The message for zero bytes or line ends after gzip data: `rest`, then what the stream holds."""
+    what = "zero bytes after its gzip data, as tapes and archives leave them"
+    if not rest.startswith(b"\0"):
+        what = "line ends after its gzip data, as programs leave them that pack each record by itself"
+    while rest and not rest.strip(PADDING):
         rest = stream.read(PACKED)
     advice = (
         "more data follows them, which gzip would leave out: deliver the file again"
         if rest
         else "remove them, gzip -dc FILE | gzip > NEW.gz, or deliver the file again"
     )
-    return f"{file} has zero bytes after its gzip data, as tapes and archives leave them; {advice}"
+    return f"{file} has {what}; {advice}"
 
 
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
@@ -155,7 +159,7 @@ def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
                 data = unpack.unused_data
                 if not data:
                     data, ahead = ahead, stream.read(PACKED)
-                if data.startswith(b"\0"):
+                if data[:1].strip(PADDING) != data[:1]:
                     raise DataError(_padding_error(file, data + ahead, stream))
                 unpack = zlib.decompressobj(wbits=31) if data else unpack
     except zlib.error as error:
@@ -172,4 +176,8 @@ def _read_zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
         except StoreError:
             raise
         except OSError as error:
+            if "too much memory" in str(error):
+                raise DataError(
+                    f"{file} was packed over a window of more than 128 MiB, as zstd --long=31 does: pack it without"
+                ) from error
             raise DataError(f"{file} is not a complete zstd file ({error}): deliver it again") from error

@@ -64,14 +64,14 @@ def read_parquet(
         for (values, kinds), group in groupby(files, key=alike)
     ]  # fmt: skip
     if window is not None and not warehouse.head:
-        parts = (part for *_, group in groups for part in warehouse.scan(("ingest/untimed_parquet", group)))
+        parts = (part for *_, group in groups for part in _scan(warehouse, "ingest/untimed_parquet", group, files))
         if sum(part.column(0)[0].as_py() for part in parts):
             window = None  # a row without a time belongs to the period of its neighbours
     start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
     for values, halves, group in groups:
         query = {**group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
-        for batch in warehouse.scan(("ingest/read_parquet", query)):
+        for batch in _scan(warehouse, "ingest/read_parquet", query, files):
             rows += batch.num_rows
             for name in halves:  # DuckDB makes floats of 32 bits of them, which would seem to tell more ids apart
                 batch = replace_column(batch, name, batch.column(name).cast(pa.float16(), safe=False))
@@ -83,6 +83,21 @@ def read_parquet(
         if spans := [span for span in spans if span["rows"]]:
             ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
             warehouse.remarks.append(no_row_in_period(name_files(files), sum(span["rows"] for span in spans), *ends))
+
+
+def _scan(
+    warehouse: Warehouse, statement: str, query: Mapping[str, object], files: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """What DuckDB reads of files. Raises DataError with their names if it does not know the encoding of a page."""
+    try:
+        yield from warehouse.scan((statement, query))
+    except DataError as error:
+        if "encoding" not in str(error).lower():
+            raise
+        raise DataError(
+            f"{name_files(files)}: {str(error).splitlines()[0]}: write it with the encodings that its program uses without "
+            "options, such as use_byte_stream_split=False of pyarrow"
+        ) from error
 
 
 @dataclass(frozen=True)

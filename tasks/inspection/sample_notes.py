@@ -20,7 +20,8 @@ from nightloop.tasks.plan.plan import Plan
 SEVERAL = r"[|]|^\s*\["  # what a text has that holds several values: | between them, or a list of JSON
 POINTED = r"^\s*-?[0-9]*[.][0-9]*\s*$"  # a number with a point
 CLOCK = ":[0-9]{2}"  # what a time has
-OFFSET = r"(?:[Zz]|UTC|GMT|[A-Za-z]/[A-Z]\w+|:[0-9.,]+\s*[+-][0-9]{2}(?::?[0-9]{2})?)(?: [0-9]{4})?\s*$"  # of a time, and a year after it
+# Of a time, and a year after it.
+OFFSET = r"(?:[Zz]|(?:UTC|GMT)(?:[+-][0-9:]+)?|[A-Za-z]/[A-Z][\w+-]+|:[0-9.,]+\s*[+-][0-9]{2}(?::?[0-9]{2})?)(?: [0-9]{4})?\s*$"
 THOUSANDS = r"^\s*-?[1-9][0-9]{0,2}[.][0-9]{3}\s*$"  # a number whose point may separate thousands
 EXAMPLES = 3  # of ids and times
 

@@ -23,6 +23,7 @@ from nightloop.tasks.validation.period_checks import Check
 
 # Characters without a shape of their own: soft hyphens, joiners, marks of direction, selectors of a variant, fillers.
 UNSEEN = "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+MINUS = "\u2212"  # which a spreadsheet, or a program in Norwegian or Swedish, writes before a number
 OTHER_DIGITS = r"[^\P{Nd}0-9]"
 CODED = "%[0-9A-Fa-f]{2}|&(#[0-9]+|#[xX][0-9A-Fa-f]+|[A-Za-z]+);"  # of addresses and of HTML
 
@@ -74,6 +75,7 @@ def _forms(ids: pa.Array) -> pa.Array:
         plain = pa.array([_decode(text) for text in ids.filter(coded).to_pylist()], ids.type)
         ids = pc.replace_with_mask(ids, coded, plain)
     forms = pc.replace_substring_regex(pc.utf8_normalize(ids, "NFKC"), UNSEEN, "")
+    forms = pc.replace_substring(forms, MINUS, "-")
     others = pc.match_substring_regex(forms, OTHER_DIGITS)
     if pc.any(others).as_py():
         usual = pa.array([_usual_digits(text) for text in forms.filter(others).to_pylist()], ids.type)

@@ -231,6 +231,7 @@ def test_points_that_may_separate_thousands_are_told(tmp_path: Path, numbers: tu
 @pytest.mark.parametrize(("times", "told"), [
     (("10:00:00Z", "11:00:00"), True), (("10:00:00.5+01:00", "11:00"), True), (("10:00:00-05", "11:00:00.000"), True),
     (("10:00:00Z", "11:00:00+0100", "12:00 UTC", "12:00:00 Europe/Paris"), False), (("10:00", "11:00:00"), False),
+    (("10:00:00 UTC", "15:30:00 UTC+05:30", "15:00:00 Etc/GMT-5", "06:00:00 America/Port-au-Prince"), False),
 ])  # fmt: skip
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_times_with_an_offset_beside_others_without_one_are_told(

@@ -120,6 +120,32 @@ def test_zeros_after_gzip_data_are_named_with_what_to_do(
             land_period(replace(pond, head=head), Files(str(path)), PLAN, day(0))
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_line_ends_after_gzip_data_are_named_with_what_to_do(pond: Warehouse, tmp_path: Path, end: bytes) -> None:
+    """aws-fluent-plugin-kinesis 196: records that are packed one by one, and a line end after each. gzip reads the first one alone."""
+    one, path = gzip.compress(JSON.encode()), tmp_path / "a.jsonl.gz"
+    for more, says in ((b"", "remove them, gzip -dc"), (one, "more data follows them, which gzip would leave out")):
+        path.write_bytes(one + end + more)
+        with pytest.raises(ValueError, match=f"a.jsonl.gz has line ends after its gzip data.*{says}"):
+            land_period(pond, Files(str(path)), PLAN, day(0))
+
+
+def test_zstd_over_a_large_window_is_named_with_what_to_do(pond: Warehouse, tmp_path: Path) -> None:
+    """python-zstandard 157, xopen 155: it was called a file that is not complete, to be delivered again."""
+    data, path = (HEADER + LINES).encode(), tmp_path / "a.csv.zst"
+    for window, fits in ((27, True), (28, False)):  # a frame of one block that is not packed
+        path.write_bytes(
+            b"\x28\xb5\x2f\xfd\0" + bytes([(window - 10) << 3]) + (len(data) * 8 + 1).to_bytes(3, "little") + data
+        )
+        if fits:
+            assert land_period(pond, Files(str(path)), PLAN, day(0)).rows > 0
+            continue
+        with pytest.raises(
+            ValueError, match=r"a\.csv\.zst was packed over a window of more than 128 MiB.*pack it without"
+        ):
+            land_period(pond, Files(str(path)), PLAN, day(0))
+
+
 @pytest.mark.parametrize(("name", "what"), [("a.csv.gz", "a tar archive"), ("a.csv", "a tar archive"), ("a.tsv.gz", "packed with gzip"),
                                             ("a.csv.zst", "packed with gzip"), ("a.jsonl.gz", "a zip archive")])  # fmt: skip
 def test_an_archive_inside_is_named(pond: Warehouse, tmp_path: Path, name: str, what: str) -> None:

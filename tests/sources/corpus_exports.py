@@ -64,6 +64,36 @@ def coarse() -> Iterator[Case]:
     )
 
 
+def offsets() -> Iterator[Case]:
+    """Offsets behind UTC, of which DuckDB passes over the minutes, and POSIX's Etc/GMT-5, which is five hours ahead (go-timezone 15)."""
+    zoned = [
+        "2026-01-01 15:30:00 UTC+05:30", "2026-01-01T15:30:00 UTC+0530", "2026-01-01 15:45:00.000 UTC+5:45",
+        "2026-01-01 11:00:00 Europe/Paris", "2026-01-01 06:30:00 UTC-3:30", "2026-01-01 10:00:00", "2026-01-01 15:00:00 UTC+5",
+        "2026/01/01 15:00:00 Etc/GMT-5", AT,
+    ]  # fmt: skip
+    rows, wanted = [(f"u{n}", NOON) for n in range(len(zoned))], ("user", "time")
+    objects = [{"user": f"u{n}", "item": n, "time": time} for n, time in enumerate(zoned)]
+    yield Case("minutes of an offset", "a.jsonl", jsonl(*objects), rows, wanted=wanted)
+    text = csv("user,item,time\n" + "".join(f"u{n},{n},{time}\n" for n, time in enumerate(zoned)))
+    yield Case("minutes of an offset", "a.csv", text, rows, wanted=wanted)
+    table = parquet(user=[f"u{n}" for n in range(len(zoned))], item=[*range(len(zoned))], time=zoned)
+    yield Case("minutes of an offset", "a.parquet", table, rows, wanted=wanted)
+    none = [
+        "2026-01-01 12:00+25",
+        "20260101T120000-23",
+        "2026-01-01 12:00:00 +9900",
+        "2026-01-01 12:00:00 UTC+05:305",
+        "01/Jan/2026:12:00:00 -1600",
+    ]
+    text = csv(f"user,item,time\nu0,1,{AT}\n" + "".join(f"x,{n},{time}\n" for n, time in enumerate(none)))
+    aside = [("unreadable_time", time) for time in none]
+    yield Case("offsets that are none", "a.csv", text, rows[:1], aside, wanted=wanted)
+    text = csv("user,item,time\nu0,1,2026-01-01 15:00:00 UTC+5\nx,2,2026-01-01 15:30:00 UTC+05:30\n")
+    named = {**COLUMNS, "time_format": "%Y-%m-%d %H:%M:%S %Z"}
+    aside = [("unreadable_time", "UTC+05:30")]
+    yield Case("minutes of an offset and a format", "a.csv", text, rows[:1], aside, columns=named, wanted=wanted)
+
+
 def shortened() -> Iterator[Case]:
     """Numbers of JSON that a writer shortened: C's %g, and Lua's cjson, which keeps 14 digits (lua-cjson 37)."""
     short = [
@@ -117,4 +147,4 @@ def escapes() -> Iterator[Case]:
     yield Case("a backslash that has no meaning", "a.csv", ids, [(r"DOM\\ann", "1"), (r"DOM\\ann", "2")])
 
 
-EXPORTS = [*blanks(), *numbers(), *coarse(), *shortened(), *escapes()]
+EXPORTS = [*blanks(), *numbers(), *coarse(), *offsets(), *shortened(), *escapes()]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nightloop.tasks.lake.ingest import land_period
@@ -68,3 +69,12 @@ def test_smaller_ids_in_floats_of_16_bits_are_read(pond: Warehouse, tmp_path: Pa
     half = parquet(**four, user=[f"a{n}" for n in range(4)], device=halves(*written))
     single = parquet(**four, user=[f"b{n}" for n in range(4)], device=pa.array(written, pa.float32()))
     assert read(pond, tmp_path, columns, "device, price", a=half, b=single) == [(id_, 4096.0) for id_ in ids] * 2
+
+
+def test_a_file_whose_encoding_is_not_known_is_named(pond: Warehouse, tmp_path: Path) -> None:
+    """duckdb 17114: it was "BYTE_STREAM_SPLIT encoding is only supported for FLOAT or DOUBLE data", and nothing said of which file."""
+    times = pa.array([1767261600], pa.int64())
+    pq.write_table(pa.table({**ROW, "time": times}), tmp_path / "a.parquet", use_dictionary=False, column_encoding={
+        "user": "PLAIN", "item": "BYTE_STREAM_SPLIT", "time": "DELTA_BINARY_PACKED"})  # fmt: skip
+    with pytest.raises(DataError, match=r"a\.parquet: BYTE_STREAM_SPLIT encoding .*: write it with the encodings that"):
+        read(pond, tmp_path, Columns(user="user", item="item", time="time"), "item")

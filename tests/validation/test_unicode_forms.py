@@ -57,6 +57,7 @@ def test_wide_digits_are_shown_beside_usual_ones() -> None:
     [
         ("\u0661\u0662", "12"),  # logback-android 87, okhttp 2522: Java's %d in Arabic
         ("\u0967\u0968-\u0663", "12-3"),
+        ("\u221212", "-12"),  # actual 6206, openui5 2512: the minus of Norwegian and Swedish
         ("last%5fversion", "last_version"),  # matomo 20814: addresses
         ("caf%C3%A9", "caf\xe9"),
         ("Mc&#039;Name", "Mc'Name"),  # snipe-it 4568: HTML
