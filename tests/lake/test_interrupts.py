@@ -10,6 +10,7 @@ import time
 import pytest
 
 from nightloop.tasks.lake.retry import interruptible
+from nightloop.tasks.validation.gx import import_in_background
 
 
 def _press(*seconds: float) -> None:
@@ -53,3 +54,13 @@ def test_an_interrupt_inside_a_lock_of_python_does_not_stop_later_statements() -
             setattr(threading.Condition, "__enter__", enter)  # noqa: B010
         os._exit(0 if interruptible(lambda: 2, lambda: None) == 2 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_process_that_ends_while_great_expectations_is_imported_is_not_aborted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C during a landing ended with "Fatal Python error" and exit code 134 in place of 130."""
+    started = list[threading.Thread]()
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
+    import_in_background()
+    assert [thread.daemon for thread in started] == [False]
