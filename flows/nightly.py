@@ -17,7 +17,7 @@ from nightloop.flows.run_names import night_name
 from nightloop.flows.run_summary import report_early_end, summarize, undrawn_report_warns
 from nightloop.flows.scheduled_time import Clock, scheduled_time, utc_now
 from nightloop.flows.side_by_side import side_by_side
-from nightloop.tasks.collect import collect, pass_over, replay
+from nightloop.tasks.collect import collect, pass_over, replay, was_passed_over
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.move_champion import move_champion
 from nightloop.tasks.orchestration import flow
@@ -99,14 +99,16 @@ def nightly(
 def collect_all(
     plan: Plan, index: int, skip: str = "", collected: Mapping[int, Landing] = MappingProxyType({})
 ) -> list[Landing]:
-    """Collect the period, or all of the root's history, but not what was `collected` already. A period that is to be skipped
-    need not be there."""
+    """Collect the period, or all of the root's history, but not what was `collected` already. A period that is to be skipped,
+    or was skipped without its logs, need not be there."""
     periods = periods_of(plan, index)
-    if len(periods) > 1 or not skip:
+    if len(periods) > 1 or index in collected:
         return [collected[period] if period in collected else collect(plan, period) for period in periods]
     try:
         return [collect(plan, index)]
     except (FileNotFoundError, ValueError) as error:
+        if not skip and not was_passed_over(plan, index):
+            raise
         log.warning("%s is skipped without its logs: %s", period_name(plan, index), error)
         return [pass_over(plan, index)]
 

@@ -35,12 +35,16 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     last = newest_shown(loaded_plan, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise PlanError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
+    refusal = (
+        _store_refusal()
+    )  # first: beside a store that was restored in part no catalog begins, which a restore would refuse
     with open_lake_to_read(loaded_plan) as warehouse:
         history = read_history(open_store_to_read(), warehouse, loaded_plan, last)
     if on.strip():
         return _served_status(loaded_plan, history, on.strip())
     findings_to_do = [
-        {"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, loaded_plan, history))
+        {"text": f.text, "to_do": f.todo}
+        for f in findings(history, refusal or _plan_refusal(plan, loaded_plan, history))
     ]
     pin = current_pin(history.log)
     page = _place_of_report(loaded_plan.pipeline)
@@ -75,12 +79,17 @@ def _place_of_report(pipeline: str) -> str:
     return f"{place if '://' in place else Path(place).resolve()}/{report_key(pipeline)}"
 
 
-def _plan_refusal(given: str, plan: Plan, history: History) -> str:
-    """Why no night can run under the plan as it is now. Empty if one can, as far as is known without reading logs."""
+def _store_refusal() -> str:
+    """Why no night can write to the store; empty if one can."""
     try:
         open_store()
     except OSError as error:
         return f"No night can run here: {error_message(error)}"
+    return ""
+
+
+def _plan_refusal(given: str, plan: Plan, history: History) -> str:
+    """Why no night can run under the plan as it is now. Empty if one can, as far as is known without reading logs."""
     newest = history.nights[max(history.nights)] if history.nights else None
     if newest is not None and not changed_fields(newest.plan, plan):
         return ""  # its plug-ins were checked when that night ran, and checking takes seconds

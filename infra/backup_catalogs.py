@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nightloop.infra.backup_files import Backup
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.plan.atomic_file import write_bytes
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.settings import Settings
 
@@ -66,9 +67,7 @@ def restore_catalogs(settings: Settings, backup: Backup) -> None:
         _run([*words, str(backup.path(backup.files[DUMP]))], catalog.password)
         return
     for name in _names(backup):
-        target = _target(settings, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(backup.data(name))
+        write_bytes(_target(settings, name), backup.data(name))  # a part of it would refuse the restore that is run again
 
 
 def _names(backup: Backup) -> list[str]:

@@ -27,7 +27,8 @@ from nightloop.tasks.lake.versions import reland_newest, replay_version
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.resources import open_lake
+from nightloop.tasks.record.manifest_store import current_manifest
+from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.runner import compute
 from nightloop.tasks.sources import build
 from nightloop.tasks.validation.gx import import_in_background
@@ -76,6 +77,16 @@ def pass_over(plan: Plan, index: int) -> Landing:
     """Land an empty version of a period whose logs cannot be collected, so that the decision to skip it can be recorded."""
     with open_lake(plan) as warehouse:
         return land(warehouse, period(plan.periods, index), [], plan.columns, rules_digest(plan))
+
+
+def was_passed_over(plan: Plan, index: int) -> bool:
+    """Whether somebody has decided that the period is skipped without its logs: its night is run again without them too."""
+    night = current_manifest(open_store(), plan.pipeline, index)
+    return (
+        night is not None
+        and night.outcome == "skipped"
+        and not any(part.rows + part.quarantined for part in night.logs)
+    )
 
 
 @task(_run_title("replay"))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.lake.incoming import flat_column
+from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.values import as_text
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -62,13 +63,17 @@ def _read_columns(
     warehouse: Warehouse, source: Any, file: str, plan: Plan, names: list[str]
 ) -> tuple[OtherColumn, ...]:
     warehouse = replace(warehouse, head=True)
+
+    def read(names: list[str]) -> tuple[OtherColumn, ...]:
+        return read_until_complete(warehouse, lambda: _count_values(warehouse, source, file, plan, names))
+
     try:
-        return _count_values(warehouse, source, file, plan, names)
+        return read(names)
     except DataError:  # one of them is nested
         each: tuple[OtherColumn, ...] = ()
         for name in names:
             with suppress(DataError):
-                each += _count_values(warehouse, source, file, plan, [name])
+                each += read([name])
         return each
 
 

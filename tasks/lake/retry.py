@@ -8,11 +8,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import cache, partial
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -44,6 +46,9 @@ AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Err
 OWN_FILE = re.compile(r"/ducklake-[0-9a-f-]+\.parquet")
 ADVICE = ". If this file of the lake is lost or damaged, restore it from a backup; without one, see 'a file of the lake' in docs/operate.md"
 Answer = TypeVar("Answer")
+Statements: TypeAlias = SimpleQueue[
+    tuple[Callable[[], Any], SimpleQueue[Future[Any]]]
+]  # each with where its answer goes
 
 
 def is_in_the_way(message: str) -> bool:
@@ -102,23 +107,60 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
     """
     if threading.current_thread() is not threading.main_thread():  # signals arrive only in the main thread
         return ask()
-    future = _statement_thread(os.getpid()).submit(copy_context().run, ask)
+    statements, answers = _statement_thread(os.getpid()), SimpleQueue[Future[Answer]]()
     try:
-        return future.result()
+        statements.put((partial(copy_context().run, ask), answers))
+        answer = answers.get()
     except BaseException:
-        while not future.done():  # a statement that has not started yet ignores the interrupt
+        _await_end(statements, interrupt)
+        raise
+    return answer.result()
+
+
+def _await_end(statements: Statements, interrupt: Callable[[], None]) -> None:
+    """End the statement that runs, if one does. Signals that come meanwhile are raised afterwards: two threads that use one
+    connection of DuckDB, one of them to read Python's rows, wait for each other."""
+    ended = SimpleQueue[Future[None]]()
+    try:
+        statements.put((lambda: None, ended))  # runs after the statement
+        while not _has_ended(ended):
             interrupt()
-            wait([future], 0.1)
+    except BaseException:
+        _await_end(statements, interrupt)
         raise
 
 
-@cache
-def _statement_thread(process: int) -> ThreadPoolExecutor:
-    """The thread in which the statements of a process's main thread run: to start one for each takes up to a millisecond.
+def _has_ended(ended: SimpleQueue[Future[None]]) -> bool:
+    """Whether there is an answer within a tenth of a second. A statement that has not started yet ignores the interrupt."""
+    with suppress(Empty):
+        ended.get(timeout=0.1)
+        return True
+    return False
 
-    A fork has no threads, so that it needs another one.
+
+@cache
+def _statement_thread(process: int) -> Statements:
+    """Where statements are put for the thread that runs those of a process's main thread: to start one for each takes up to
+    a millisecond. A fork has no threads, so that it needs another one.
+
+    Only these queues are between the two threads: an exception that a signal raises inside a lock of `threading` leaves it
+    locked, and both would wait for ever.
     """
-    return ThreadPoolExecutor(1)
+    statements: Statements = SimpleQueue()
+    Thread(target=_run_statements, args=(statements,), daemon=True).start()
+    return statements
+
+
+def _run_statements(statements: Statements) -> None:
+    while True:
+        ask, answers = statements.get()
+        answer = Future[Any]()
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+        answers.put(answer)
+        del ask, answers, answer  # a statement holds rows
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Atomic file: replace a text file in one step, so that a reader sees no part of it; and mark what a command wrote."""
+"""Atomic file: replace a file in one step, so that a reader sees no part of it; and mark what a command wrote."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ import yaml
 
 
 def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`, a text in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write the file in one step; make the directories above it if they are missing.
 
-    The text is written beside it first, under a name that no other file has: two processes may write one file at once.
+    The data is written beside it first, under a name that no other file has: two processes may write one file at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".nightloop-{os.urandom(8).hex()}.part")
     try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("xb") as file:
+            file.write(data)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -96,17 +96,26 @@ def compiled_steps(
         for _ in range(members)
     ]  # fmt: skip
     arrays = (table.numpy(), optimizer.squares.numpy(), kernel.PairRows(users.numpy(), items.numpy()))
-    with _barrier(members) as barrier:
 
-        def run(number: int) -> None:
-            kernel.train_batches(*arrays, given, shared, own[number], kernel.ThreadNumber(number, members, barrier))
+    def train() -> None:
+        with _barrier(members) as barrier:
 
-        others = [Thread(target=run, args=(number,)) for number in range(1, members)]
-        for thread in others:
-            thread.start()
-        run(0)
-        for thread in others:
-            thread.join()
+            def run(number: int) -> None:
+                kernel.train_batches(*arrays, given, shared, own[number], kernel.ThreadNumber(number, members, barrier))
+
+            others = [Thread(target=run, args=(number,)) for number in range(1, members)]
+            for thread in others:
+                thread.start()
+            run(0)
+            for thread in others:
+                thread.join()
+
+    if members == 1:
+        train()
+    else:  # Ctrl-C ends the main thread anywhere: the others would wait for it at the barrier for ever
+        trainer = Thread(target=train)
+        trainer.start()
+        trainer.join()
     last = (n - 1) % batch + 1 if n else 0
     owner = users[n - last :] >> kernel.BLOCK & members - 1
     final = torch.from_numpy(scores).index_select(0, owner * batch + torch.arange(last))

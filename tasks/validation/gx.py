@@ -69,8 +69,11 @@ class EarlierNights:
 
 
 def import_in_background() -> None:
-    """Begin to import Great Expectations, which takes two seconds, while the database reads a delivery."""
-    Thread(target=import_module, args=("great_expectations",), daemon=True).start()
+    """Begin to import Great Expectations, which takes two seconds, while the database reads a delivery.
+
+    The end of a process waits for it: one that ends in the middle of an import is aborted by Python.
+    """
+    Thread(target=import_module, args=("great_expectations",)).start()
 
 
 def validate_period(

@@ -77,6 +77,13 @@ def test_a_feature_that_tells_the_label_is_told(ending: str, tmp_path: Path) -> 
     assert any("AUC of order alone is 1" in text and "'no value' for 0" in text for text in problems)
 
 
+def test_columns_that_the_plan_does_not_use_may_differ_in_case_alone(tmp_path: Path) -> None:
+    """A night takes such files; the check ended with an inner message of the reader of delimited text."""
+    _days(tmp_path, "csv", [*COLUMNS, "id", "ID"], lambda day, e: (*e, day, e[0]))
+    found = _found(tmp_path, "{period}.csv", COLUMNS)
+    assert any("does not use: id, ID" in line for line in found["text"]) and not found["problems"]
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_times_of_a_column_that_the_plan_does_not_use_are_shown(ending: str, tmp_path: Path) -> None:
     """segment-docs 4749, mattermost-data-warehouse 1665: a row was received, or loaded, after it happened."""

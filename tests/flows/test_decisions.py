@@ -7,6 +7,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -40,6 +41,31 @@ def test_a_period_whose_file_never_comes_is_passed_over_and_taken_up_when_it_doe
     late.write_bytes(kept)
     nightly(str(tiny.path), "2026-01-04")
     assert (tiny.chain()[3].outcome, tiny.chain()[3].revision) == ("complete", 2)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_period_that_was_skipped_without_its_file_is_skipped_again_where_its_night_is_stale(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """The backfill that `status` advises stopped at it: deliver the file, which is lost for ever. `lost`: the lake is too."""
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    (tiny.home / "in" / "2026-01-04.parquet").unlink()
+    nightly(str(tiny.path), "2026-01-04", skip="the vendor lost it")
+    nightly(str(tiny.path), "2026-01-05")
+    if lost:
+        (tiny.home / "home" / "lake" / "tiny.sqlite").unlink()
+        shutil.rmtree(tiny.home / "home" / "lake" / "tiny")
+    else:
+        earlier = tiny.home / "in" / "2026-01-03.parquet"
+        pq.write_table(pq.read_table(earlier).slice(1), earlier)
+        nightly(str(tiny.path), "2026-01-03")
+    backfill(str(tiny.path), end="2026-01-05", what="stale")
+    chain = tiny.chain()
+    assert [(chain[n].outcome, chain[n].reason) for n in (3, 4)] == [
+        ("skipped", "the vendor lost it"),
+        ("complete", ""),
+    ]
+    assert (chain[3].previous, chain[4].previous) == (chain[2].hash, chain[3].hash)
 
 
 def test_nobody_accepts_a_delivery_that_validation_has_not_judged(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ import pytest
 
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.nightly import nightly
+from nightloop.flows.status import status
 from nightloop.infra import backup
 from nightloop.tasks.lake.catalog_marks import catalog_identity, refuse_other_catalog
 from nightloop.tasks.objects.objects import Directory
@@ -138,10 +140,30 @@ def test_no_night_begins_in_a_store_that_was_restored_in_part(
             before = sorted(home.rglob("*.json"))
             with pytest.raises(NightloopError, match="restored in part"):
                 nightly(str(tiny.path), tiny.name(3))
+            with pytest.raises(NightloopError, match="restored in part"):
+                status(str(tiny.path))
             assert not list(home.rglob("000003/*.json")) and {*before} <= {*home.rglob("*.json")}
             backup.restore(tmp_path / "backup")  # goes on
             assert tiny.record() == kept
     assert order[-2:] == [FORMAT_KEY, STORE_ID] and tiny.record() == kept
+
+
+def test_a_restore_that_a_full_disk_ended_in_the_catalog_goes_on(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written of the catalog was taken for that of somebody else."""
+    backup.make(tmp_path / "backup")
+    kept, size = tiny.record(), max(path.stat().st_size for path in (tmp_path / "backup" / "blobs").iterdir())
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, before[1]))  # the catalog is the largest file
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            backup.restore(tmp_path / "backup")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    backup.restore(tmp_path / "backup")
+    assert tiny.record() == kept
 
 
 def test_what_is_refused_changes_nothing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,41 @@ def test_sums_of_products_are_those_of_torch_in_each_width():
         assert torch.equal(found, portable_math.sum_columns(left * right))
 
 
+INTERRUPTED = """
+import threading
+import torch
+from nightloop.tasks.modules.ranking_loss import RankingLoss
+from nightloop.tasks.training import compiled_steps as steps
+
+class Interrupted(threading.Thread):
+    def start(self):
+        super().start()
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+
+def train():
+    users, items = torch.arange(20_000) % 500, 500 + torch.arange(40_000).reshape(-1, 2) % 500
+    pairs, settings = steps.Pairs(users, items, None, 0), steps.StepSettings(4, 20_000, 0.0, 2)
+    steps.compiled_steps(torch.zeros(1000, 4), steps.RowAdagrad(1.0, torch.zeros(1000)), pairs, RankingLoss(), settings)
+
+assert steps._members(2, 20_000) == 2
+steps.Thread = Interrupted
+try:
+    train()
+except KeyboardInterrupt:
+    print("interrupted")
+steps.Thread = threading.Thread
+train()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there are no barriers of POSIX threads")
+def test_ctrl_c_between_the_starts_of_two_threads_ends_training():
+    """The second one waited at the barrier for the first one, which had been interrupted and waited for the second."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
 def test_users_without_negatives_count_in_neither():
     """A user who has taken every item has no negative, and another has few."""
     logs = make((3, 4), 300)
