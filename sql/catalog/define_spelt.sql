@@ -13,7 +13,8 @@ CREATE OR REPLACE MACRO memory.main.spelt(text) AS (
             -- UTC+05:30 would be read as UTC+05
             THEN CASE WHEN regexp_matches(text, '[A-SU-Ya-su-y]')
                 THEN TRY_CAST(regexp_replace(regexp_replace(text, 'UTC([+-])([0-9](:[0-9]{2})?)$', 'UTC\10\2'), '( ?UTC)+([+-])', '\2') AS TIMESTAMPTZ)
-                ELSE TRY_CAST(text AS TIMESTAMPTZ)
+                -- behind a T or a fraction, a blank before the offset would hinder it
+                ELSE coalesce(TRY_CAST(text AS TIMESTAMPTZ), TRY_CAST(regexp_replace(text, '(:[0-9.]+) ([+-][0-9]|Z$)', '\1\2') AS TIMESTAMPTZ))
             END
         END,
         try_strptime(text, [

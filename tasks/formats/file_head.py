@@ -64,5 +64,9 @@ def head_pieces(warehouse: Warehouse, file: str) -> Iterator[bytes]:
 
 def encoding_of(warehouse: Warehouse, file: str) -> str:
     """The encoding that a file's first bytes name; utf-8 if they name none."""
-    head = next(unpacked_pieces(file, warehouse.open_file), b"")[:4] if _read_directly(warehouse, file) else b""
+    try:
+        head = next(head_pieces(warehouse, file), b"")[:4]
+    except DataError:
+        check_head(warehouse, file)  # it says so if a file is none of what its name says
+        raise
     return next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")

@@ -65,11 +65,15 @@ def coarse() -> Iterator[Case]:
 
 
 def offsets() -> Iterator[Case]:
-    """Offsets behind UTC, of which DuckDB passes over the minutes, and POSIX's Etc/GMT-5, which is five hours ahead (go-timezone 15)."""
+    """Offsets behind UTC, of which DuckDB passes over the minutes, and POSIX's Etc/GMT-5, which is five hours ahead (go-timezone 15).
+
+    Snowflake writes a blank between a fraction and the offset.
+    """
     zoned = [
         "2026-01-01 15:30:00 UTC+05:30", "2026-01-01T15:30:00 UTC+0530", "2026-01-01 15:45:00.000 UTC+5:45",
         "2026-01-01 11:00:00 Europe/Paris", "2026-01-01 06:30:00 UTC-3:30", "2026-01-01 10:00:00", "2026-01-01 15:00:00 UTC+5",
-        "2026/01/01 15:00:00 Etc/GMT-5", AT,
+        "2026/01/01 15:00:00 Etc/GMT-5", AT, "2026-01-01 02:00:00.000 -0800", "2026-01-01 15:30:00.000000000 +05:30",
+        "2026-01-01T06:30:00 -03:30", "2026/01/01 11:00:00 +0100", "2026-01-01 10:00:00.000 Z",
     ]  # fmt: skip
     rows, wanted = [(f"u{n}", NOON) for n in range(len(zoned))], ("user", "time")
     objects = [{"user": f"u{n}", "item": n, "time": time} for n, time in enumerate(zoned)]
@@ -84,6 +88,9 @@ def offsets() -> Iterator[Case]:
         "2026-01-01 12:00:00 +9900",
         "2026-01-01 12:00:00 UTC+05:305",
         "01/Jan/2026:12:00:00 -1600",
+        "2026-01-01 12:00:00.000 -1630",
+        "2026-01-01 12:00:00.000 +080",
+        "2026-01 -01 12:00:00",
     ]
     text = csv(f"user,item,time\nu0,1,{AT}\n" + "".join(f"x,{n},{time}\n" for n, time in enumerate(none)))
     aside = [("unreadable_time", time) for time in none]

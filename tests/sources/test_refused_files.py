@@ -56,6 +56,10 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
         ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
         ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
+        # cloudflare-docs 29117: Google Cloud Storage unpacks what is downloaded, and leaves the name
+        ("a.csv.gz", csv(f"{HEAD},device\nann,1,{AT},x\n"), "a.csv.gz is not packed, although its name ends with .gz"),
+        ("a.csv.zst", csv(f"{HEAD},device\nann,1,{AT},x\n"), "a.csv.zst is not packed, although its name ends with .zst"),
+        ("a.csv.gz", b"<!doctype html><title>no</title>", "a.csv.gz is a web page"),
         ("a.parquet", named("user", "user"), "has two columns 'user'"),
         ("a.parquet", named("device", "device"), "has two columns 'device'"),
         ("a.parquet", named("user", "User"), "names differ in upper and lower case alone.*: 'user', 'User'"),
