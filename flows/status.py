@@ -35,9 +35,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     last = newest_shown(loaded_plan, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise PlanError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
-    refusal = (
-        _store_refusal()
-    )  # first: beside a store that was restored in part no catalog begins, which a restore would refuse
+    refusal = _store_refusal()  # before the lake: beside a store that was restored in part no catalog may begin
     with open_lake_to_read(loaded_plan) as warehouse:
         history = read_history(open_store_to_read(), warehouse, loaded_plan, last)
     if on.strip():

@@ -46,9 +46,8 @@ AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Err
 OWN_FILE = re.compile(r"/ducklake-[0-9a-f-]+\.parquet")
 ADVICE = ". If this file of the lake is lost or damaged, restore it from a backup; without one, see 'a file of the lake' in docs/operate.md"
 Answer = TypeVar("Answer")
-Statements: TypeAlias = SimpleQueue[
-    tuple[Callable[[], Any], SimpleQueue[Future[Any]]]
-]  # each with where its answer goes
+# Statements, each with where its answer goes.
+Statements: TypeAlias = SimpleQueue[tuple[Callable[[], Any], SimpleQueue[Future[Any]]]]
 
 
 def is_in_the_way(message: str) -> bool:

@@ -85,7 +85,7 @@ def compiled_steps(
         batch, settings.width, np.float32(optimizer.lr), np.float32(settings.l2),
         get_args(RankingLossName).index(loss.name), shift, offset,
     )  # fmt: skip
-    scores, gradient = (_memory(torch.float32, members * batch, entries) for _ in range(2))
+    scores, gradient = (_memory(torch.float32, members * batch, entries, fill=0) for _ in range(2))
     shared = kernel.SharedMemory(_memory(torch.int32, len(table), fill=-1), scores, gradient)
     own = [
         kernel.OwnMemory(
@@ -122,9 +122,11 @@ def compiled_steps(
     return loss.mean(final, None if real is None else real[-last:])
 
 
-def _memory(kind: torch.dtype, *shape: int, fill: int = 0) -> Any:
-    """An array that begins with a cache line, as torch's do and numpy's do not: threads write to lines of their own."""
-    return torch.full(shape, fill, dtype=kind).numpy()
+def _memory(kind: torch.dtype, *shape: int, fill: int | None = None) -> Any:
+    """An array that begins with a cache line, as torch's do and numpy's do not: threads write to lines of their own. Without
+    `fill` it holds anything."""
+    memory = torch.empty(shape, dtype=kind)
+    return (memory if fill is None else memory.fill_(fill)).numpy()
 
 
 def _members(threads: int, batch: int) -> int:
